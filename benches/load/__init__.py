@@ -1,0 +1,1 @@
+"""Throughput and CPU of whole processes, loopback only."""

@@ -1,0 +1,65 @@
+"""Compares ten lanes with one, for a handler that waits, and checks the order of every key.
+
+`python -m benches.load.lanes`: keys spread evenly, an embedded stream of one shard in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from typing import Any
+
+import penstock
+
+RECORDS = 8_000
+BATCH = 10
+KEYS = 1_000
+WAIT_S = 0.010
+
+
+def run(lanes: int, records: int = RECORDS) -> float:
+    """Give records a second with so many lanes."""
+    last: dict[str, int] = defaultdict(lambda: -1)
+    spans: list[float] = []
+    app = penstock.App(state=":memory:", streams={"orders": 1}, workers=lanes)
+
+    @app.on(
+        "stream:orders",
+        batch_size=BATCH,
+        parallelization_factor=lanes,
+        starting_position="TRIM_HORIZON",
+    )
+    def handler(event: dict[str, Any], _context: Any) -> None:
+        spans.append(time.perf_counter())
+        time.sleep(WAIT_S)
+        for record in event["Records"]:
+            key, number = record["kinesis"]["partitionKey"], record["kinesis"]["sequenceNumber"]
+            if int(number) <= last[key]:
+                raise AssertionError(f"key {key} went back")
+            last[key] = int(number)
+        spans.append(time.perf_counter())
+
+    with app.background() as engine:
+        engine.put("orders", [{"key": f"k{n % KEYS}", "data": b"x"} for n in range(records)])
+        while not all(mapping["idle"] for mapping in engine.snapshot()["mappings"]):
+            time.sleep(0.05)
+        failed = engine.snapshot()["mappings"][0]["counters"]["failed"]
+    if failed:
+        raise SystemExit("a key went back")
+    return records / (max(spans) - min(spans))
+
+
+def ratios(rounds: int = 3) -> list[float]:
+    """Give how many times faster ten lanes are than one, for each round, ascending."""
+    return sorted(run(10) / run(1, RECORDS // 8) for _ in range(rounds))
+
+
+def main() -> None:
+    """Print the ratios."""
+    found = ratios()
+    print(json.dumps({"ratios": found, "median": found[len(found) // 2]}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Serves an engine to other terminals: the control socket of its state directory."""

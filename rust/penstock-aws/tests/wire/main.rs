@@ -1,0 +1,11 @@
+//! Tests the sources against servers on loopback: scripted ones, and that of SQS.
+
+mod dynamodb_streams;
+mod faults;
+mod kinesis;
+mod queue;
+mod queue_faults;
+mod stream;
+mod support;
+mod table;
+mod tls;

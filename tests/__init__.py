@@ -1,0 +1,1 @@
+"""Everything that tests penstock; nothing outside this folder imports from it."""

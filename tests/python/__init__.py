@@ -1,0 +1,1 @@
+"""Tests of the Python package: units, the boundary, the command line, whole mappings."""

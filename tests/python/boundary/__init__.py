@@ -1,0 +1,1 @@
+"""Tests of the extension itself: its surface, its events, its exceptions."""

@@ -1,0 +1,1 @@
+"""Holds the hot path to its budgets."""

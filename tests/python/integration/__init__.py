@@ -1,0 +1,1 @@
+"""The whole stack over loopback, judged by an observer of its own."""

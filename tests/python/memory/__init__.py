@@ -1,0 +1,1 @@
+"""Watches what the extension does to memory."""

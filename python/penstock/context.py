@@ -38,6 +38,37 @@ class CognitoIdentity:
         return "CognitoIdentity([cognito_identity_id=None,cognito_identity_pool_id=None])"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What an application says of itself; what it does not say is None."""
+
+    installation_id: Any = None
+    app_title: Any = None
+    app_version_name: Any = None
+    app_version_code: Any = None
+    app_package_name: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientContext:
+    """What a caller of Invoke sends beside the event; what it does not send is None."""
+
+    custom: Any = None
+    env: Any = None
+    client: Client | None = None
+
+
+def client_context(told: dict[str, Any]) -> ClientContext:
+    """Give the ClientContext of an Invoke request, as Lambda's runtime makes it of its JSON."""
+    client = told.get("client")
+    known = Client.__slots__
+    return ClientContext(
+        custom=told.get("custom"),
+        env=told.get("env"),
+        client=Client(**{name: client.get(name) for name in known}) if client else None,
+    )
+
+
 class Context:
     """Lambda's context object."""
 
@@ -76,7 +107,7 @@ class Context:
         self.log_group_name = f"/aws/lambda/{function_name}"
         self.log_stream_name = log_stream_name
         self.identity = CognitoIdentity()
-        self.client_context: Any = None
+        self.client_context: ClientContext | None = None
         self.tenant_id: str | None = None
         self.penstock = penstock
         self._remaining = remaining_ms

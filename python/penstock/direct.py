@@ -27,7 +27,7 @@ _slots = threading.BoundedSemaphore(_AT_ONCE_MAX)
 class Call:
     """One call, on a thread of its own."""
 
-    def __init__(self, function: Function, arn: str, event: Any) -> None:
+    def __init__(self, function: Function, arn: str, event: Any, client: Any = None) -> None:
         self.request_id = str(uuid.uuid4())
         self._ended = threading.Event()
         self._failed = False
@@ -35,16 +35,17 @@ class Call:
         self._function = function
         self._event = event
         self._context = _context(function, arn, self.request_id)
+        self._context.client_context = client
         name = f"penstock-invoke-{function.name}"
         # What a handler does for ever must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @classmethod
-    def begin(cls, function: Function, arn: str, event: Any) -> Call | None:
-        """Start a call, unless too many run already."""
+    def begin(cls, function: Function, arn: str, event: Any, client: Any = None) -> Call | None:
+        """Start a call, unless too many run already; `client` is its context's client_context."""
         if not _slots.acquire(blocking=False):
             return None
-        call = cls(function, arn, event)
+        call = cls(function, arn, event, client)
         call._thread.start()
         return call
 

@@ -33,6 +33,7 @@ STATUSES: Final = {
     "ResourceNotFoundException": 404,
     "RequestTimeoutException": 408,
     "ResourceConflictException": 409,
+    "RequestEntityTooLargeException": 413,
     "RequestTooLargeException": 413,
     "TooManyRequestsException": 429,
     "ServiceException": 500,

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from penstock.api.codec import answer, read_json, read_object, refusal
-from penstock.api.functions import describe, invoke
+from penstock.api.codec import answer, read_object, refusal
+from penstock.api.functions import DRY_RUN, describe, invoke, read_event, read_invocation
 from penstock.api.guard import check_request
 from penstock.api.scopes import ADMIN, OPERATE, READ, permit
 from penstock.api.trail import Trail
@@ -106,10 +106,7 @@ class Operations:
 
     async def page(self, request: Request) -> Response:
         """ListEventSourceMappings."""
-        asked: dict[str, Any] = dict(request.query_params)
-        if "MaxItems" in asked:
-            asked["MaxItems"] = _whole(asked["MaxItems"])
-        asked = checked("ListEventSourceMappings", asked)
+        asked = checked("ListEventSourceMappings", _query(request))
         found = self._service.page(
             source=asked.get("EventSourceArn"),
             function=asked.get("FunctionName"),
@@ -183,25 +180,27 @@ class Operations:
         checked("ListTags", {"Resource": arn})
         return answer({"Tags": self._service.tags(arn)})
 
-    async def functions(self, _: Request) -> Response:
+    async def functions(self, request: Request) -> Response:
         """ListFunctions."""
-        found = self._service.functions()
-        return answer({"Functions": [describe(function, arn) for function, arn in found]})
+        asked = checked("ListFunctions", _query(request))
+        found, marker = self._service.functions.page(self._service.identity, asked)
+        document: dict[str, Any] = {"Functions": [describe(*each) for each in found]}
+        return answer(document | ({"NextMarker": marker} if marker is not None else {}))
 
     async def function(self, request: Request) -> Response:
         """GetFunction."""
-        function, arn = self._service.function(_qualified(request))
-        return answer({"Configuration": describe(function, arn), "Tags": {}})
+        asked = checked("GetFunction", _named(request))
+        found = self._service.functions.find(asked["FunctionName"], asked.get("Qualifier"))
+        return answer({"Configuration": describe(*found), "Tags": {}})
 
     async def invoke(self, request: Request) -> Response:
         """Invoke."""
-        function, arn = self._service.function(_qualified(request))
-        body = await _body(request)
-        event = read_json(body) if body else {}
-        kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
-        if kind != "DryRun":
-            await self._trail.called(request, arn, kind)
-        return await invoke(function, arn, event, kind)
+        asked = read_invocation(request, _named(request))
+        found = self._service.functions.find(asked.function, asked.qualifier)
+        event = read_event(asked, await _body(request))
+        if asked.kind != DRY_RUN:
+            await self._trail.called(request, found[1], asked.kind)
+        return await invoke(*found, asked, event)
 
 
 def _guarded(operation: Operation, needed: str, trail: Trail) -> Operation:
@@ -251,9 +250,18 @@ async def _no_operation(request: Request, error: Exception) -> Response:
     return found
 
 
-def _qualified(request: Request) -> str:
-    name, qualifier = request.path_params["name"], request.query_params.get("Qualifier")
-    return name if not qualifier or name.endswith(f":{qualifier}") else f"{name}:{qualifier}"
+def _named(request: Request) -> dict[str, Any]:
+    """Give the function that a request names, in its path and its query."""
+    qualifier = request.query_params.get("Qualifier") or None
+    return {"FunctionName": request.path_params["name"], "Qualifier": qualifier}
+
+
+def _query(request: Request) -> dict[str, Any]:
+    """Give the members that travel in the query of a list."""
+    asked: dict[str, Any] = dict(request.query_params)
+    if "MaxItems" in asked:
+        asked["MaxItems"] = _whole(asked["MaxItems"])
+    return asked
 
 
 def _whole(text: str) -> int:

@@ -8,8 +8,6 @@ takes no lock and waits for nothing: what is kept are values that are never chan
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 import time
 import uuid as uuids
@@ -21,15 +19,18 @@ from penstock.errors import ConfigurationError, MappingConflict, PenstockError, 
 from penstock.handlers import Function
 from penstock.mappings import kept as states
 from penstock.mappings import rules
+from penstock.mappings.functions import Catalog
 from penstock.mappings.kept import API, Kept, Year, first_result, merged, reason_of, with_defaults
 from penstock.mappings.kinds import QUEUES, Kind, kind_of
 from penstock.mappings.names import FunctionRef, mapping_of_arn, parse_function
+from penstock.mappings.pages import make_marker, no_such_marker, read_marker
 from penstock.mappings.sentences import source_refusal, twin_refusal
 from penstock.mappings.store import Store
 from penstock.mappings.tags import check_tags
 from penstock.refusals import NOT_FOUND, in_use, invalid, no_such_mapping
 
 _PAGE: Final = 100
+_LIST: Final = "mappings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class MappingService:
         self._driver = driver
         self._functions = functions
         self._policy = policy
+        self.functions = Catalog(functions, region=policy.region, account=policy.account)
         self._wake = wake
         self._lock = threading.RLock()
         self._ready: dict[str, Any] = {}
@@ -167,8 +169,7 @@ class MappingService:
         page = self._current(found[:limit])
         answer: dict[str, Any] = {"EventSourceMappings": [self._answer(each) for each in page]}
         if len(found) > limit:
-            text = f"{self._store.identity}:{page[-1].order}"
-            answer["NextMarker"] = base64.urlsafe_b64encode(text.encode()).decode()
+            answer["NextMarker"] = make_marker(self.identity, _LIST, str(page[-1].order))
         return answer
 
     def update(self, uuid: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,21 +211,10 @@ class MappingService:
             found = self._tagged(arn)
             self._retag(replace(found, tags={k: v for k, v in found.tags.items() if k not in gone}))
 
-    def function(self, name: str) -> tuple[Function, str]:
-        """Find a registered function; gives it with the ARN that was meant."""
-        named = parse_function(name)
-        if named is None or named.name not in self._functions:
-            where = named or FunctionRef(name=name)
-            raise Refusal(f"Function not found: {where.arn(*self._place({}))}", type=NOT_FOUND)
-        return self._functions[named.name], named.arn(*self._place({}))
-
-    def functions(self) -> list[tuple[Function, str]]:
-        """Give every registered function with its ARN."""
-        place = self._place({})
-        return [
-            (function, FunctionRef(name=name).arn(*place))
-            for name, function in sorted(self._functions.items())
-        ]
+    @property
+    def identity(self) -> str:
+        """What tells markers of this service from those of others."""
+        return self._store.identity
 
     def described(self) -> list[dict[str, Any]]:
         """Give every mapping as this service knows it, and where it comes from."""
@@ -401,12 +391,9 @@ class MappingService:
 
     def _place_of(self, marker: str) -> int:
         try:
-            identity, place = base64.urlsafe_b64decode(marker.encode()).decode().split(":")
-            if identity == self._store.identity:
-                return int(place)
-        except (ValueError, binascii.Error):
-            pass
-        raise invalid("The marker is not one that this service has given out.")
+            return int(read_marker(self.identity, _LIST, marker))
+        except ValueError:
+            raise no_such_marker() from None
 
 
 _NOBODY: Final = FunctionRef(name="")

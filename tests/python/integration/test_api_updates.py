@@ -76,6 +76,13 @@ def test_versions_and_aliases_are_mappings_of_their_own(tmp_path: Path) -> None:
             service.until_state(client, made["UUID"], "Enabled")
         put_embedded(tmp_path, range(10))
         _until_calls(service, 30)
+        listed = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")
+        found = [each["FunctionArn"] for page in listed for each in page["Functions"]]
+        assert [arn.split(":function:")[1] for arn in found] == ["my-function:$LATEST"]
+        tried = client.invoke(FunctionName="my-function", Qualifier="live", InvocationType="DryRun")
+        assert tried["StatusCode"] == 204
+        with pytest.raises(ClientError, match="LogType Tail is not supported"):
+            client.invoke(FunctionName="my-function", LogType="Tail")
         assert service.stop() == 0, service.tail()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -162,45 +161,3 @@ def test_unknown_paths_are_answered(path: str) -> None:
 def test_methods_that_no_operation_has_are_answered() -> None:
     answer = Stage().ask("PATCH", MAPPINGS, GOOD)
     assert (answer.status, answer.type) == (405, "UnknownOperationException")
-
-
-def test_invoke_calls_the_function_and_tells_what_it_raised() -> None:
-    from penstock.handlers import make_function
-
-    stage = Stage()
-
-    def fails(event: Any, context: Any) -> None:
-        raise ValueError("no such order")
-
-    async def waits(event: Any, context: Any) -> Any:
-        return {"name": context.function_name, "event": event}
-
-    stage.functions |= {
-        "fails": make_function(fails, name="fails"),
-        "waits": make_function(waits, name="waits"),
-    }
-    place = "/2015-03-31/functions/{}/invocations"
-    answer = stage.ask("POST", place.format("my-function"), {"a": 1})
-    assert (answer.status, answer.body) == (200, {"a": 1})
-    assert stage.ask("POST", place.format("waits"), {"a": 1}).body == {
-        "name": "waits", "event": {"a": 1},
-    }  # fmt: skip
-    raised = stage.ask("POST", place.format("fails"), {})
-    assert raised.headers["x-amz-function-error"] == "Unhandled"
-    assert (raised.body["errorType"], raised.body["errorMessage"]) == (
-        "ValueError", "no such order",
-    )  # fmt: skip
-    dry = stage.ask("POST", place.format("fails"), {}, {"x-amz-invocation-type": "DryRun"})
-    assert dry.status == 204
-    missing = stage.ask("POST", place.format("nobody"), {})
-    assert (missing.status, missing.type) == (404, "ResourceNotFoundException")
-
-
-def test_functions_are_listed_and_found() -> None:
-    stage = Stage()
-    listed = stage.ask("GET", "/2015-03-31/functions/").body["Functions"]
-    assert [each["FunctionName"] for each in listed] == ["my-function", "other"]
-    found = stage.ask("GET", "/2015-03-31/functions/my-function").body["Configuration"]
-    assert found["FunctionArn"].endswith(":function:my-function")
-    missing = stage.ask("GET", "/2015-03-31/functions/nobody")
-    assert (missing.status, missing.message.split(":")[0]) == (404, "Function not found")

@@ -5,6 +5,8 @@
 //! half-way; log at debug only. A push subscription is presented as a fetch that waits, so that
 //! not asking is backpressure.
 
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use penstock_engine::io::{Checkpoint, Fetched, QueueFacts, Refused, Resume, Shar
 use penstock_engine::record::{Batch, Page};
 
 use crate::error::{DestinationError, SourceError, StoreError};
+
+pub use shared::{Answer, NewRow, Save, SharedStore};
 
 /// One read from a shard, as the engine asked for it.
 #[derive(Debug, Clone)]

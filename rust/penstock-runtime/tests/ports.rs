@@ -13,14 +13,18 @@ use penstock_runtime::destination::{
     EmbeddedDestination, ErrandDestination, FileDestination, MemoryDestination, errand,
 };
 use penstock_runtime::errands::Errands;
-use penstock_runtime::ports::{CheckpointStore, Destination, LeaseStore, StreamSource};
+use penstock_runtime::ports::{
+    CheckpointStore, Destination, LeaseStore, SharedStore, StreamSource,
+};
 use penstock_runtime::source::{EmbeddedSource, MemorySource};
 use penstock_runtime::state::State;
 use penstock_runtime::state::streams::{NewRecord, StreamLimits};
 use penstock_runtime::testing::destination::DestinationBench;
+use penstock_runtime::testing::shared::SharedBench;
 use penstock_runtime::testing::source::SourceBench;
 use penstock_runtime::testing::store::StoreBench;
 use penstock_runtime::testing::stream_record;
+use penstock_runtime::testing::table::MemoryTable;
 use tempfile::TempDir;
 
 mod memory_source {
@@ -37,6 +41,9 @@ mod store_on_disk {
 }
 mod store_in_memory {
     penstock_runtime::ports_suite!(store: super::store_in_memory);
+}
+mod memory_table {
+    penstock_runtime::ports_suite!(shared: super::memory_table);
 }
 mod memory_destination {
     penstock_runtime::ports_suite!(destination: super::memory_destination);
@@ -186,6 +193,18 @@ impl StoreBench for StateBench {
 
     fn leases(&self) -> Arc<dyn LeaseStore> {
         self.state.clone()
+    }
+}
+
+struct TableBench(Arc<MemoryTable>);
+
+async fn memory_table() -> TableBench {
+    TableBench(MemoryTable::new())
+}
+
+impl SharedBench for TableBench {
+    fn store(&self) -> Arc<dyn SharedStore> {
+        self.0.clone()
     }
 }
 

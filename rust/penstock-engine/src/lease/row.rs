@@ -4,7 +4,7 @@
 //! needs beyond: the last lease that penstock took, the last save under it, and who has asked for
 //! the next one.
 
-use crate::ids::{Fence, Owner, SequenceNumber, ShardId};
+use crate::ids::{Fence, Owner, Position, SequenceNumber, ShardId};
 
 /// How far a shard has come, in the words of the Kinesis Client Library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,39 @@ pub enum Place {
     },
     /// All of the shard is done.
     ShardEnd,
+}
+
+impl Place {
+    /// A position in the library's words. The moment of `AtTimestamp` is the application's there,
+    /// and a whole record is its first user record: of an aggregated one the library reads the
+    /// rest again.
+    #[must_use]
+    pub fn of(position: &Position) -> Self {
+        match position {
+            Position::TrimHorizon => Self::TrimHorizon,
+            Position::AtTimestamp(_) => Self::AtTimestamp,
+            Position::After { sequence, sub } => Self::After {
+                sequence: sequence.clone(),
+                sub: sub.unwrap_or_default(),
+            },
+            Position::ShardEnd => Self::ShardEnd,
+        }
+    }
+
+    /// Where reading begins that leaves nothing out, when this is all that is known: LATEST and a
+    /// moment are the application's and not told here, and of a record that is done there may be
+    /// user records that are not.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        match self {
+            Self::TrimHorizon | Self::Latest | Self::AtTimestamp => Position::TrimHorizon,
+            Self::After { sequence, sub } => Position::After {
+                sequence: sequence.clone(),
+                sub: Some(*sub),
+            },
+            Self::ShardEnd => Position::ShardEnd,
+        }
+    }
 }
 
 /// One shard's row.
@@ -70,6 +103,12 @@ impl Row {
             children: Vec::new(),
             hash_keys: None,
         }
+    }
+
+    /// Whether it is held under this lease.
+    #[must_use]
+    pub fn is_held(&self, owner: &Owner, fence: Fence) -> bool {
+        self.owner.as_ref() == Some(owner) && self.fence == Some(fence)
     }
 
     /// Whether all of the shard is done.

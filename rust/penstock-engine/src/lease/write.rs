@@ -64,9 +64,7 @@ impl Write {
     /// Whether the condition holds for the row as it is.
     #[must_use]
     pub fn allowed(&self, row: &Row) -> bool {
-        let held = |owner: &Owner, fence: &Fence| {
-            row.owner.as_ref() == Some(owner) && row.fence == Some(*fence)
-        };
+        let held = |owner: &Owner, fence: &Fence| row.is_held(owner, *fence);
         match self {
             Self::Take { from, seen, .. } => row.owner == *from && row.counter == *seen,
             Self::Renew { owner, fence } | Self::Release { owner, fence } => held(owner, fence),

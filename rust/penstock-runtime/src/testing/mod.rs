@@ -5,8 +5,10 @@
 
 pub mod destination;
 pub mod queue;
+pub mod shared;
 pub mod source;
 pub mod store;
+pub mod table;
 
 use penstock_engine::record::RecordView;
 use penstock_engine::time::Wall;
@@ -34,7 +36,8 @@ pub fn stream_record<'a>(view: RecordView<'a>) -> (&'a str, &'a str, &'a str, Wa
 ///
 /// `source: make` wants `async fn make() -> impl SourceBench`, `queue: make` and `fifo: make` want
 /// `async fn make() -> impl QueueBench` of a standard and of a FIFO queue, `store: make` wants
-/// `async fn make() -> impl StoreBench`, `destination: make` wants
+/// `async fn make() -> impl StoreBench`, `shared: make` wants
+/// `async fn make() -> impl SharedBench`, `destination: make` wants
 /// `async fn make() -> impl DestinationBench`. Each test makes its own.
 #[macro_export]
 macro_rules! ports_suite {
@@ -63,6 +66,14 @@ macro_rules! ports_suite {
             hands_the_checkpoint_over_with_the_lease saves_under_the_newest_fence_only
             refuses_to_go_back takes_a_new_stream_of_the_same_name keeps_mappings_apart
             keeps_every_part_of_a_checkpoint gives_up_only_what_is_held);
+    };
+    (shared: $make:path) => {
+        $crate::ports_suite!(@ shared, $make:
+            has_no_rows_at_first registers_rows_where_there_are_none lists_every_row
+            gives_a_row_to_one_of_two accepts_nothing_of_an_earlier_lease
+            hands_over_to_whoever_asked_first saves_under_the_lease_only
+            refuses_a_save_that_comes_too_late keeps_every_part_of_a_checkpoint
+            keeps_a_large_state_and_lets_go_of_it survives_a_dropped_save);
     };
     (destination: $make:path) => {
         $crate::ports_suite!(@ destination, $make:

@@ -38,6 +38,46 @@ fn first() -> Checkpoint {
     Checkpoint::starting_at(Position::TrimHorizon, Some(Wall(77)))
 }
 
+/// A checkpoint with all of its parts.
+pub(super) fn full_checkpoint(fence: Fence) -> Checkpoint {
+    let number = |digits: &str| SequenceNumber::new(digits);
+    let long = "49590338271490256608559692538361571095921575989136588898";
+    Checkpoint {
+        position: Position::After {
+            sequence: number(long),
+            sub: Some(3),
+        },
+        lanes: vec![LanePositions {
+            count: 2,
+            hash_version: 1,
+            settled: vec![
+                None,
+                Some(number("495903382714902566085596925383615710959219")),
+            ],
+        }],
+        fronts: vec![FrontUnit {
+            lane: 1,
+            first: number(long),
+            records: 7,
+            attempts: 2,
+            request_id: RequestId(u128::MAX - 5),
+        }],
+        incarnation: Some(Wall(1_545_084_650_000)),
+        settled_arrival: Some(Wall(1_545_084_650_123)),
+        window: Some(TumblingWindow {
+            start: Wall(1_545_084_600_000),
+            end: Wall(1_545_084_660_000),
+            state: r#"{"sum":"ü\""}"#.into(),
+            closing: Some(Closing {
+                early: true,
+                attempts: 3,
+                request_id: RequestId(u128::MAX - 6),
+            }),
+        }),
+        fence,
+    }
+}
+
 async fn rows(bench: &impl StoreBench, mapping: MappingId) -> Vec<(ShardId, Checkpoint)> {
     let mut rows = bench
         .checkpoints()
@@ -199,42 +239,7 @@ pub async fn keeps_every_part_of_a_checkpoint(bench: impl StoreBench) {
         .take(mapping(), shard(0))
         .await
         .expect("taken");
-    let number = |digits: &str| SequenceNumber::new(digits);
-    let long = "49590338271490256608559692538361571095921575989136588898";
-    let full = Checkpoint {
-        position: Position::After {
-            sequence: number(long),
-            sub: Some(3),
-        },
-        lanes: vec![LanePositions {
-            count: 2,
-            hash_version: 1,
-            settled: vec![
-                None,
-                Some(number("495903382714902566085596925383615710959219")),
-            ],
-        }],
-        fronts: vec![FrontUnit {
-            lane: 1,
-            first: number(long),
-            records: 7,
-            attempts: 2,
-            request_id: RequestId(u128::MAX - 5),
-        }],
-        incarnation: Some(Wall(1_545_084_650_000)),
-        settled_arrival: Some(Wall(1_545_084_650_123)),
-        window: Some(TumblingWindow {
-            start: Wall(1_545_084_600_000),
-            end: Wall(1_545_084_660_000),
-            state: r#"{"sum":"ü\""}"#.into(),
-            closing: Some(Closing {
-                early: true,
-                attempts: 3,
-                request_id: RequestId(u128::MAX - 6),
-            }),
-        }),
-        fence,
-    };
+    let full = full_checkpoint(fence);
     store
         .save(mapping(), shard(0), full.clone(), fence)
         .await

@@ -18,7 +18,7 @@ from penstock.mappings.conductor import Conductor
 from penstock.mappings.service import MappingService, Policy
 from penstock.mappings.store import Store
 from penstock.pollers import Pollers, written_in_code
-from penstock.settings import DEFAULT_ACCOUNT, Settings
+from penstock.settings import Settings
 
 _STOP_SECONDS: Final = 2.0
 
@@ -29,7 +29,6 @@ class ControlPlane:
     def __init__(
         self, settings: Settings, functions: dict[str, Function], pollers: Pollers
     ) -> None:
-        chosen = settings.account != DEFAULT_ACCOUNT
         self._store = Store(settings.state)
         self._pollers = pollers
         self._conductor = Conductor(pollers)
@@ -39,7 +38,7 @@ class ControlPlane:
             functions=functions,
             policy=Policy(
                 region=settings.region,
-                account=settings.account if chosen else None,
+                account=settings.chosen_account,
                 defaults=settings.api_defaults,
             ),
             wake=self._conductor.wake,

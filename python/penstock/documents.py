@@ -90,7 +90,7 @@ def prepare_one(
     document |= {
         "UUID": mapping_id,
         "EventSourceArn": source.arn,
-        "FunctionArn": function_arn or function.arn(region, settings.account),
+        "FunctionArn": function_arn or function.arn(region, settings.account_of(source.arn)),
     }
     document.setdefault("Penstock", {}).update(
         {
@@ -149,5 +149,16 @@ def refuse_doubles(prepared: Iterable[Prepared]) -> None:
                 f"{each.source.uri} is mapped to {each.function.name} twice",
                 mapping=each.id,
                 where=str(each.mapping.origin),
-                hint=f"the other one: {twin.mapping.origin}",
+                hint=_what_to_do(each, twin),
             )
+
+
+def _what_to_do(each: Prepared, twin: Prepared) -> str:
+    """Say where the other one is; two spellings of one source are known for one only at start."""
+    other = f"the other one: {twin.mapping.origin}"
+    if each.mapping.parsed.identity == twin.mapping.parsed.identity:
+        return other
+    return (
+        f"{other}, which calls the source {twin.mapping.parsed.identity}: take one of them away, "
+        "or call it the same in both, and a declared mapping goes before one of code"
+    )

@@ -106,6 +106,16 @@ class Settings:
             "by --api-token; or use 127.0.0.1 and a tunnel such as ssh -L for other machines",
         )
 
+    @property
+    def chosen_account(self) -> str | None:
+        """The account that was chosen; None where that of the source is meant."""
+        return None if self.account == DEFAULT_ACCOUNT else self.account
+
+    def account_of(self, source_arn: str | None) -> str:
+        """Give the account of a function: the chosen one, else that of what it reads."""
+        told = (source_arn or "").split(":")[4:5]
+        return self.chosen_account or (told[0] if told else "") or DEFAULT_ACCOUNT
+
     def sizes(self) -> dict[str, int]:
         """Give how many invocations each kind of pool runs at once."""
         return {THREADS: self.workers, AIO: self.coroutines, PROCESS: self.processes}

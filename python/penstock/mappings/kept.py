@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from penstock.mappings.kinds import QUEUES, STREAMS, Kind, is_neutral, kind_of
-from penstock.mappings.names import mapping_arn
+from penstock.mappings.names import function_label, mapping_arn
 
 Year = Literal["2019", "today"]
 
@@ -70,6 +70,15 @@ class Kept:
     tags: Mapping[str, str] = field(default_factory=dict)
     origin: str = API
     order: int = 0
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What it reads and calls; only one mapping of a process has the same.
+
+        Of the function that is name and qualifier: whatever region and account an ARN says, the
+        function is the one that is registered.
+        """
+        return self.source, function_label(self.function_arn)
 
     @property
     def kind(self) -> Kind:

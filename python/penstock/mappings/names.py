@@ -58,6 +58,12 @@ def parse_function(text: str) -> FunctionRef | None:
     return None if match is None else FunctionRef(**match.groupdict())
 
 
+def function_label(arn: str) -> str:
+    """Give the name and qualifier in a function's ARN: what tells functions of a process apart."""
+    named = parse_function(arn)
+    return arn if named is None else named.label
+
+
 def mapping_arn(uuid: str, function_arn: str) -> str:
     """Give the ARN of a mapping, which lives where its function does."""
     _, partition, _, region, account, *_ = function_arn.split(":")

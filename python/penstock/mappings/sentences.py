@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.errors import Refusal, SourceError
-from penstock.mappings.kept import Kept
+from penstock.mappings.kept import API, Kept
 from penstock.mappings.kinds import QUEUES
-from penstock.mappings.names import parse_function
+from penstock.mappings.names import function_label
 from penstock.refusals import CONFLICT, invalid
 
 
@@ -37,8 +37,7 @@ def source_refusal(error: SourceError, mapping: Kept) -> Refusal:
 
 def twin_refusal(mapping: Kept, twin: Kept) -> Refusal:
     """Say that a source is mapped to a function already."""
-    named = parse_function(mapping.function_arn)
-    label = named.label if named else mapping.function_arn
+    label = function_label(mapping.function_arn)
     rest = f"already exists. Please update or delete the existing mapping with UUID {twin.uuid}"
     if mapping.kind in QUEUES:
         text = (
@@ -57,4 +56,5 @@ def twin_refusal(mapping: Kept, twin: Kept) -> Refusal:
             f'The event source arn (" {mapping.source} ") and function (" {label} ") provided '
             "mapping "
         )
-    return Refusal(text + rest, type=CONFLICT)
+    hint = None if twin.origin == API else f"it comes from {twin.origin}; change it there"
+    return Refusal(text + rest, type=CONFLICT, hint=hint)

@@ -318,14 +318,12 @@ class MappingService:
 
     def _refuse_twins(self, mapping: Kept) -> None:
         for each in (*self._fixed.values(), *self._kept.values()):
-            if each.uuid == mapping.uuid or each.source != mapping.source:
-                continue
-            if each.function_arn == mapping.function_arn:
+            if each.uuid != mapping.uuid and each.pair == mapping.pair:
                 raise twin_refusal(mapping, each)
 
     def _refuse_fixed_twin(self, kept: Kept) -> None:
         for each in self._fixed.values():
-            if (each.source, each.function_arn) == (kept.source, kept.function_arn):
+            if each.pair == kept.pair:
                 raise MappingConflict(
                     f"{kept.source} is mapped to {kept.function_arn} by the API already",
                     mapping=kept.uuid,

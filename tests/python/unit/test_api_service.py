@@ -383,22 +383,32 @@ def test_mappings_of_code_are_shown_and_not_changed() -> None:
     )  # fmt: skip
     stage.service.load([fixed])
     assert stage.ask("GET", f"{MAPPINGS}/{NOWHERE}").body["BatchSize"] == 5
-    assert stage.create().status == 409
+    twin = stage.create()
+    assert (twin.status, twin.type) == (409, "ResourceConflictException")
+    assert NOWHERE in twin.message
+    assert "app.py:14" in twin.body["Hint"]
     refused = stage.ask("PUT", f"{MAPPINGS}/{NOWHERE}", {"BatchSize": 6})
     assert refused.status == 400
     assert "app.py:14" in refused.message
     assert stage.service.described()[0]["Origin"] == "@app.on(…) in app.py:14"
 
 
-def test_a_mapping_that_was_kept_may_not_be_declared_in_code_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("account", ["123456789012", "000000000000"])
+def test_a_mapping_that_was_kept_may_not_be_declared_in_code_too(
+    tmp_path: Path, account: str
+) -> None:
+    """Whatever account the ARN of the function in code has: there is one such function."""
     store = Store(tmp_path)
     made = Stage(store).create().body
     fixed = Kept(
         uuid=NOWHERE, config={"EventSourceArn": KINESIS}, enabled=True, modified=1.0,
-        function_arn=made["FunctionArn"], state="Enabled", origin="app.py:14",
+        function_arn=f"arn:aws:lambda:us-east-2:{account}:function:my-function",
+        state="Enabled", origin="app.py:14",
     )  # fmt: skip
+    assert ":123456789012:" in made["FunctionArn"]
     with pytest.raises(MappingConflict) as caught:
         Stage(store).service.load([fixed])
+    assert (caught.value.where, caught.value.mapping) == ("app.py:14", made["UUID"])
     assert made["UUID"] in str(caught.value.hint)
     store.close()
 

@@ -24,7 +24,6 @@ from penstock.app import App
 from penstock.errors import (
     ConfigurationError,
     ForkedProcess,
-    MappingConflict,
     MappingNotFound,
     PenstockError,
     SourceError,
@@ -151,15 +150,6 @@ def test_a_stream_that_is_missing_is_told_with_its_mapping(
     assert "stream create nowhere" in (caught.value.hint or "")
     assert "test_engine.py" in (caught.value.where or "")
     assert FakeRuntime.made[-1].closed
-
-
-def test_two_mappings_of_one_source_and_function_are_a_conflict() -> None:
-    app = make_app()
-    app.on("stream:orders", **START)(noted)
-    with pytest.raises(MappingConflict, match="mapped to orders twice") as caught:
-        app.run()
-    assert "test_engine.py" in (caught.value.hint or "")
-    assert FakeRuntime.made == [], "nothing was started"
 
 
 def test_what_the_document_says_is_told_in_the_users_words(

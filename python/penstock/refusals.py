@@ -24,6 +24,7 @@ FAILED: Final = "ServiceException"
 # Of callers: who is not known, whose signature is wrong, and who may not.
 NO_CREDENTIALS: Final = "MissingAuthenticationTokenException"
 UNKNOWN_CALLER: Final = "UnrecognizedClientException"
+EXPIRED: Final = "ExpiredTokenException"
 INCOMPLETE: Final = "IncompleteSignatureException"
 WRONG_SIGNATURE: Final = "InvalidSignatureException"
 DENIED: Final = "AccessDeniedException"

@@ -26,6 +26,7 @@ STATUSES: Final = {
     "ValidationException": 400,
     "ResourceInUseException": 400,
     "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
     "IncompleteSignatureException": 403,
     "InvalidSignatureException": 403,
     "MissingAuthenticationTokenException": 403,
@@ -46,9 +47,9 @@ _CAPITAL: Final = frozenset({
 # What is left of their bodies is not worth reading.
 _HALF_READ: Final = frozenset({"RequestTimeoutException", "RequestTooLargeException"})
 _NO_TYPE: Final = frozenset({
-    "AccessDeniedException", "IncompleteSignatureException", "InvalidSignatureException",
-    "MissingAuthenticationTokenException", "SerializationException", "UnrecognizedClientException",
-    "ValidationException",
+    "AccessDeniedException", "ExpiredTokenException", "IncompleteSignatureException",
+    "InvalidSignatureException", "MissingAuthenticationTokenException", "SerializationException",
+    "UnrecognizedClientException", "ValidationException",
 })  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from penstock.api.attempts import Attempts
 from penstock.api.keys import TOKEN, Key, KeyRing
 from penstock.api.scopes import ADMIN, Caller
 from penstock.errors import Refusal
-from penstock.refusals import NO_CREDENTIALS, THROTTLED, TOO_LARGE, UNKNOWN_CALLER
+from penstock.refusals import EXPIRED, NO_CREDENTIALS, THROTTLED, TOO_LARGE, UNKNOWN_CALLER
 
 # The name of whoever has the secret of --api-token.
 OWNER: Final = "api-token"
@@ -101,6 +101,9 @@ class Gate:
         return self._caller(key)
 
     def _caller(self, key: Key) -> Caller:
+        # Said only to who has the secret: others learn nothing of a key.
+        if key.is_expired(self._now().timestamp()):
+            raise Refusal("The security token included in the request is expired", type=EXPIRED)
         return Caller(
             name=key.name,
             scope=key.scope,

@@ -53,6 +53,12 @@ class Key:
     scope: str
     made: float
     secret: str = field(repr=False)
+    # When it ceases to be good for anything, in seconds since 1970; None for one that stays.
+    expires: float | None = None
+
+    def is_expired(self, now: float) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= now
 
     def described(self) -> dict[str, Any]:
         """Give what may be shown."""
@@ -91,16 +97,23 @@ class KeyRing:
         same = [each for each in tokens if secrets.compare_digest(each.secret, hashed)]
         return same[0] if same else None
 
-    def create(self, *, name: str, scope: str, kind: str = KEY) -> tuple[Key, str]:
-        """Make a key; gives its secret too, which for a token is not kept."""
+    def create(
+        self, *, name: str, scope: str, kind: str = KEY, lifetime: float | None = None
+    ) -> tuple[Key, str]:
+        """Make a key, for ever or for so many seconds.
+
+        Gives its secret too, which for a token is not kept.
+        """
         _check(name, scope, kind)
+        now = round(time.time(), 3)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         made = Key(
             id=_ID_PREFIX + "".join(secrets.choice(_ID_SIGNS) for _ in range(_ID_LENGTH)),
             kind=kind,
             name=name,
             scope=scope,
-            made=round(time.time(), 3),
+            made=now,
+            expires=None if lifetime is None else now + lifetime,
             secret=secret if kind == KEY else hashlib.sha256(secret.encode()).hexdigest(),
         )
         with self._changing() as keys:
@@ -205,6 +218,7 @@ class KeyRing:
             keys = [Key(**each) for each in document["keys"]]
             for each in keys:
                 _check(each.name, each.scope, each.kind)
+                each.is_expired(0.0)  # a time that cannot be compared is none
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(
                 f"{self._path} is not a file of keys",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def client(service: ApiService, key: dict[str, str]) -> Any:
 
 def test_boto3_works_with_a_key_as_far_as_its_scope_goes(tmp_path: Path) -> None:
     admin, reader = new_key(tmp_path, "ci"), new_key(tmp_path, "look", "--scope", "read")
-    operator = new_key(tmp_path, "oncall", "--scope", "operate")
+    operator = new_key(tmp_path, "oncall", "--scope", "operate", "--expires", "1d")
     functions: dict[str, dict[str, Any]] = {"my-function": {}}
     with serving(tmp_path, "--api-keys", functions=functions, streams={"orders": 1}) as service:
         made = client(service, admin).create_event_source_mapping(
@@ -97,6 +98,10 @@ def test_boto3_works_with_a_key_as_far_as_its_scope_goes(tmp_path: Path) -> None
         ("ci", "admin"), ("oncall", "operate"),
     ]  # fmt: skip
     assert admin["AWS_SECRET_ACCESS_KEY"] not in str(listed)
+    assert [each["expires"] and each["expires"] - each["made"] for each in listed] == [None, 86_400]
+    assert re.search(
+        r"oncall\toperate\t\S+\texpires \S+$", penstock(tmp_path, "keys", "list"), re.M
+    )
 
 
 def test_the_mapping_command_is_known_by_a_key_or_a_token(tmp_path: Path) -> None:

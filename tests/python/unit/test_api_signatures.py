@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,6 +306,27 @@ def test_a_revoked_key_is_refused_at_once_and_a_new_one_let_in(signing: Signing)
     assert signing.ask("GET", MAPPINGS).type == "UnrecognizedClientException"
     signing.key, signing.secret = signing.ring.create(name="next", scope="read")
     assert signing.ask("GET", MAPPINGS).status == 200
+
+
+def test_keys_and_tokens_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signing, began = Signing(tmp_path), time.time()
+    monkeypatch.setattr("penstock.api.keys.time.time", lambda: began - 60)
+    for name, lifetime in (("over", 59), ("on", 3_600), ("stays", None)):
+        kept = [signing.ring.create(name=name, scope="read", lifetime=lifetime)]
+        kept += [signing.ring.create(name=f"{name}-t", scope="read", kind="token",
+                                     lifetime=lifetime)]  # fmt: skip
+        (key, secret), (_, token) = kept
+        by_key = signing.ask("GET", MAPPINGS, key_id=key.id, secret=secret)
+        by_token = signing.stage.ask("GET", MAPPINGS, None, {"authorization": f"Bearer {token}"})
+        for answer in (by_key, by_token):
+            if name != "over":
+                assert answer.status == 200, name
+                continue
+            assert (answer.status, answer.type) == (403, "ExpiredTokenException")
+            assert answer.message == "The security token included in the request is expired"
+        # Who does not have the secret does not learn that there was such a key.
+        stranger = signing.ask("GET", MAPPINGS, key_id=key.id, secret="x" * 43)
+        assert stranger.type == "InvalidSignatureException"
 
 
 def test_a_token_of_a_key_ring_is_let_in_and_not_kept(signing: Signing) -> None:

@@ -67,6 +67,9 @@ class Screen(Observer):
     def tick(self, snapshot: dict[str, Any]) -> None:
         """Redraw."""
         rows = [self._row(mapping) for mapping in snapshot["mappings"]]
+        # The API makes mappings and deletes them for as long as the program runs.
+        there = {mapping["mapping"] for mapping in snapshot["mappings"]}
+        self._rates = {each: rate for each, rate in self._rates.items() if each in there}
         if self._live is not None:
             self._live.update(self._table(rows), refresh=True)
         elif time.monotonic() >= self._plain_at:

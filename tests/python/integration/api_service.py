@@ -94,8 +94,12 @@ def serving(
     queues: Mapping[str, dict[str, Any]] | None = None,
     life: int = 1,
     environment: Mapping[str, str] | None = None,
+    more: str = "",
 ) -> Iterator[ApiService]:
-    """Serve functions until the end of the block; what is left running is killed."""
+    """Serve functions until the end of the block; what is left running is killed.
+
+    `more` is added to the text of the program.
+    """
     journal, log = home / "journal", home / f"log-{life}"
     text = PROGRAM.format(
         functions=dict(functions),
@@ -104,7 +108,7 @@ def serving(
         journal=str(journal),
         life=life,
     )
-    (home / "program.py").write_text(text)
+    (home / "program.py").write_text(text + more)
     command = [sys.executable, "-m", "penstock", "serve", "program:app", "--api", "127.0.0.1:0"]
     variables = clean_environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as file:

@@ -12,7 +12,7 @@ import pytest
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 PENSTOCK = Path(sys.executable).with_name("penstock")
-READY_WITHIN_S = 20
+READY_WITHIN_S = 60
 
 
 @pytest.fixture
@@ -52,5 +52,5 @@ def test_the_example_handles_what_is_put(example: "subprocess.Popen[str]", tmp_p
 
 def penstock(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [PENSTOCK, *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=False
+        [PENSTOCK, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )

@@ -52,7 +52,7 @@ class Queue:
         found: list[Message] = answer.get("Messages", [])
         return found
 
-    def drain(self, count: int, within_s: float = 10) -> list[Message]:
+    def drain(self, count: int, within_s: float = 60) -> list[Message]:
         """Receives until so many have come; they stay in flight."""
         found: list[Message] = []
         deadline = time.monotonic() + within_s

@@ -109,7 +109,7 @@ def test_a_fault_by_time_ends_by_itself(wire: WireServer, ours: Stream) -> None:
             return False
         return True
 
-    eventually(answered, within_s=5)
+    eventually(answered)
 
 
 def test_a_fault_meets_only_its_scope(wire: WireServer, ours: Stream) -> None:

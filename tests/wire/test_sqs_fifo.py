@@ -93,7 +93,7 @@ def test_a_stale_receipt_is_refused(sqs: Server) -> None:
     with queue(sqs.client, fifo=True, VisibilityTimeout="1") as made:
         made.send_in_groups(("a", "1"))
         (first,) = made.receive(wait_s=1)
-        (second,) = made.receive(wait_s=3)
+        (second,) = made.receive(wait_s=20)
         with refused("InvalidParameterValue", "ReceiptHandleIsInvalid"):
             made.delete(first)
         made.delete(second)

@@ -120,24 +120,31 @@ def test_a_wait_longer_than_twenty_seconds_is_refused(standard: Queue) -> None:
         standard.receive(wait_s=21)
 
 
-def test_a_message_is_hidden_and_comes_back(sqs: Server) -> None:
+def test_a_message_is_hidden_and_comes_back(standard: Queue) -> None:
+    standard.send("b")
+    (first,) = standard.receive(wait_s=1)
+    assert standard.receive() == []
+    assert standard.depths() == (0, 1, 0)
+    standard.hide(first, 1)
+    (second,) = standard.receive(wait_s=20)
+    assert second["Attributes"]["ApproximateReceiveCount"] == "2"
+    assert second["MessageId"] == first["MessageId"]
+    assert second["ReceiptHandle"] != first["ReceiptHandle"]
+    standard.delete(second)
+    assert standard.depths() == (0, 0, 0)
+
+
+def test_a_queue_says_how_long_it_hides(sqs: Server) -> None:
     with queue(sqs.client, VisibilityTimeout="1") as made:
         made.send("b")
-        (first,) = made.receive(wait_s=1)
-        assert made.receive() == []
-        assert made.depths() == (0, 1, 0)
-        (second,) = made.receive(wait_s=3)
-        assert second["Attributes"]["ApproximateReceiveCount"] == "2"
-        assert second["MessageId"] == first["MessageId"]
-        assert second["ReceiptHandle"] != first["ReceiptHandle"]
-        made.delete(second)
-        assert made.depths() == (0, 0, 0)
+        (_,) = made.receive(wait_s=1)
+        assert bodies(made.receive(wait_s=20)) == ["b"]
 
 
 def test_a_receive_says_how_long_it_hides(standard: Queue) -> None:
     standard.send("b")
     (_,) = standard.receive(wait_s=1, VisibilityTimeout=1)
-    assert bodies(standard.receive(wait_s=3)) == ["b"]
+    assert bodies(standard.receive(wait_s=20)) == ["b"]
 
 
 def test_hiding_for_no_time_gives_back(standard: Queue) -> None:
@@ -151,9 +158,10 @@ def test_hiding_again_counts_from_now(sqs: Server) -> None:
     with queue(sqs.client, VisibilityTimeout="1") as made:
         made.send("b")
         (message,) = made.receive(wait_s=1)
+        hidden = time.monotonic()
         made.hide(message, 3)
         time.sleep(1.5)
-        assert made.receive() == []
+        assert made.receive() == [] or time.monotonic() - hidden > 3
 
 
 def test_a_batch_hides_and_deletes_entry_by_entry(standard: Queue) -> None:
@@ -201,32 +209,35 @@ def test_hiding_longer_than_twelve_hours_is_refused(standard: Queue) -> None:
 
 def test_a_receive_waits_for_a_message(standard: Queue) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(standard.receive, wait_s=10)
+        waiting = pool.submit(standard.receive, wait_s=20)
         time.sleep(0.3)
         start = time.monotonic()
         standard.send("b")
-        assert bodies(waiting.result(timeout=10)) == ["b"]
-    assert time.monotonic() - start < 5
+        assert bodies(waiting.result(timeout=60)) == ["b"]
+    assert time.monotonic() - start < 15, "it waited until its time was up"
 
 
 def test_a_receive_waits_no_longer_than_it_says(standard: Queue) -> None:
     start = time.monotonic()
     assert standard.receive(wait_s=1) == []
-    assert 0.9 <= time.monotonic() - start < 5
+    assert 0.9 <= time.monotonic() - start < 15
 
 
 def test_a_delayed_message_comes_late(standard: Queue) -> None:
+    sent = time.monotonic()
     standard.send("b", DelaySeconds=1)
-    assert standard.receive() == []
-    assert standard.depths() == (0, 0, 1)
-    assert bodies(standard.receive(wait_s=4)) == ["b"]
+    early, depths = standard.receive(), standard.depths()
+    assert (early, depths) == ([], (0, 0, 1)) or time.monotonic() - sent >= 1
+    assert early or bodies(standard.receive(wait_s=20)) == ["b"]
 
 
 def test_a_queue_delays_all_messages(sqs: Server) -> None:
     with queue(sqs.client, DelaySeconds="1") as made:
+        sent = time.monotonic()
         made.send("b")
-        assert made.receive() == []
-        eventually(lambda: bodies(made.receive(wait_s=1)) == ["b"])
+        early = made.receive()
+        assert early == [] or time.monotonic() - sent >= 1
+        eventually(lambda: bool(early) or bodies(made.receive(wait_s=1)) == ["b"])
 
 
 def test_a_message_received_too_often_moves(sqs: Server, standard: Queue) -> None:
@@ -236,7 +247,7 @@ def test_a_message_received_too_often_moves(sqs: Server, standard: Queue) -> Non
             (message,) = source.receive(wait_s=1)
             assert message["Attributes"]["ApproximateReceiveCount"] == count
         assert source.receive(wait_s=1) == []
-        (moved,) = standard.receive(wait_s=2)
+        (moved,) = standard.receive(wait_s=20)
         assert (moved["Body"], moved["MessageId"]) == ("b", sent["MessageId"])
         assert moved["MessageAttributes"] == ATTRIBUTES
         assert source.depths() == (0, 0, 0)
@@ -247,7 +258,7 @@ def test_a_moved_message_keeps_its_count_and_names_its_queue(sqs: Server, standa
         source.send("b")
         source.receive(wait_s=1)
         assert source.receive(wait_s=1) == []
-        (moved,) = standard.receive(wait_s=2)
+        (moved,) = standard.receive(wait_s=20)
         attributes = moved["Attributes"]
         assert attributes["ApproximateReceiveCount"] == "2"
         assert attributes["DeadLetterQueueSourceArn"] == source.attribute("QueueArn")

@@ -38,7 +38,7 @@ def run_program(ending: str, *, kind: str = "def", body: str = "pass") -> tuple[
         [sys.executable, "-W", "ignore", "-c", text],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     told = done.stdout.split("END ")
@@ -48,7 +48,7 @@ def run_program(ending: str, *, kind: str = "def", body: str = "pass") -> tuple[
 
 def settled(engine: Engine, records: int) -> dict[str, int]:
     """Wait until so many records are settled, one way or the other."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         counters: dict[str, int] = engine.snapshot()["mappings"][0]["counters"]
         if counters["succeeded"] + counters["dropped"] + counters["delivered"] >= records:

@@ -203,7 +203,7 @@ def test_closing_while_others_call_raises_nothing_but_our_own() -> None:
     time.sleep(0.2)
     engine.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
     assert strange == []
 
@@ -224,7 +224,7 @@ def test_waits_pass_at_once_in_a_harness(penstock_harness: Any) -> None:
         bench.run_until_idle()
         assert bench.counters()["succeeded"] == 1
     assert attempts == [1, 2, 3, 4, 5, 6]
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60, "the waits are five minutes"
 
 
 def test_a_harness_shows_what_was_given_up() -> None:

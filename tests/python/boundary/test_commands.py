@@ -36,7 +36,7 @@ def service(tmp_path: Path, body: str, *options: str) -> Iterator[subprocess.Pop
         text=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (tmp_path / "begun").exists():
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline, "the handler was not called"
@@ -44,26 +44,39 @@ def service(tmp_path: Path, body: str, *options: str) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
+
+
+def told(process: subprocess.Popen[str], words: str) -> str:
+    """Read what the service says until it has said so; gives all of it."""
+    assert process.stderr is not None
+    said = ""
+    while words not in said:
+        line = process.stderr.readline()
+        assert line, f"it ended before {words!r}: {said}"
+        said += line
+    return said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_drains_and_says_what_it_waits_for(tmp_path: Path, number: int) -> None:
-    with service(tmp_path, "time.sleep(1)") as process:
+    body = "while not Path('free').exists(): time.sleep(0.01)"
+    with service(tmp_path, body) as process:
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        told(process, f"got {signal.Signals(number).name}; waiting for 1 invocation")
+        (tmp_path / "free").touch()
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-    assert f"got {signal.Signals(number).name}; waiting for 1 invocation" in err
     assert "1 record in 1 batch, 0 lost, 0 discarded" in err
 
 
 def test_the_second_signal_aborts(tmp_path: Path) -> None:
     with service(tmp_path, "time.sleep(60)") as process:
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        told(process, "got SIGINT; waiting for 1 invocation")
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=50)
         assert process.returncode == 130, err
     assert "aborted" in err
 
@@ -71,7 +84,7 @@ def test_the_second_signal_aborts(tmp_path: Path) -> None:
 def test_a_drain_that_takes_too_long_has_exit_code_4(tmp_path: Path) -> None:
     with service(tmp_path, "time.sleep(60)", "--drain-timeout", "300ms") as process:
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=50)
         assert process.returncode == 4, err
     assert "not drained" in err
 
@@ -96,7 +109,7 @@ def test_checkpoints_are_shown_with_the_owner_and_without(tmp_path: Path) -> Non
         [placed] = engine.put("orders", [("good", b"1")])
         [bad] = engine.put("orders", [("bad", b"2")])
         settled(engine, 1)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while placed["sequence_number"] not in shown("handler"):
             assert time.monotonic() < deadline, "the checkpoint was not saved"
         identity = engine.prepared[0].id

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.python.boundary.programs import FORGETS, MARK, PROGRAM, run_program
+from tests.takes import least
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
@@ -31,25 +32,62 @@ from tests.python.boundary.programs import FORGETS, MARK, PROGRAM, run_program
 def test_a_program_ends_within_two_seconds_whatever_it_forgets(
     kind: str, ending: str, code: int
 ) -> None:
-    found, seconds, text = run_program(ending, kind=kind)
-    assert found == code, text
-    assert seconds < 2 + 0.5, text  # half a second is the interpreter's own
-    assert "Fatal Python error" not in text
-    assert "panicked" not in text
+    def end() -> float:
+        found, seconds, text = run_program(ending, kind=kind)
+        assert found == code, text
+        assert "Fatal Python error" not in text
+        assert "panicked" not in text
+        return seconds
+
+    limit = 2 + 0.5  # half a second is the interpreter's own
+    assert least(end, enough=limit, takes=3) <= limit
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["", "engine.close(1.0)", "del engine", "raise SystemExit(0)", "import gc; gc.collect()"],
+)
+def test_a_bare_runtime_lets_a_program_end_within_two_seconds(ending: str) -> None:
+    program = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from penstock._bridge import Runtime\n"
+        "from tests.python.boundary.bench import document, filled, take\n"
+        "engine = Runtime(document())\n"
+        "filled(engine, [('a', b'1')] * 100)\n"
+        "event = take(engine).event()\n"
+        "import time; print(time.time(), flush=True)\n"
+        f"{ending}\n"
+    )
+
+    def end() -> float:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        )
+        over = time.time()
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr == ""
+        return over - float(ended.stdout)
+
+    assert least(end, enough=2.5, takes=3) <= 2.5
 
 
 def test_a_socket_is_gone_when_a_program_forgot_to_close(tmp_path: Path) -> None:
     program = PROGRAM.format(kind="def", body="pass", ending=FORGETS + "time.sleep(0.5)\n" + MARK)
     program = program.replace('":memory:"', repr(str(tmp_path)))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert time.monotonic() - float(done.stdout.split()[1]) < 2.5
-    assert not list(tmp_path.glob("*.sock"))
+
+    def end() -> float:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        over = time.monotonic()
+        assert not list(tmp_path.glob("*.sock"))
+        return over - float(done.stdout.split()[1])
+
+    assert least(end, enough=2.5, takes=3) <= 2.5
 
 
 def test_a_background_engine_drains_when_its_block_ends() -> None:
@@ -99,14 +137,21 @@ def test_a_forked_child_may_leave_the_block() -> None:
 
 
 def test_importing_the_package_is_quick_and_loads_no_extension() -> None:
+    def ratio() -> float:
+        ours, theirs = _import("penstock, penstock.context"), _import("asyncio")
+        return ours / theirs
+
+    assert least(ratio, enough=1) <= 1, "it takes longer than a large module of the library's"
+
+
+def _import(modules: str) -> float:
+    """Import modules in a process of their own; give the seconds."""
     text = (
-        "import sys, time; begun = time.perf_counter(); import penstock, penstock.context;"
+        f"import sys, time; begun = time.perf_counter(); import {modules};"
         "print(time.perf_counter() - begun, 'penstock._penstock' in sys.modules)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    words = [run.stdout.split() for run in runs]
-    assert {loaded for _, loaded in words} == {"False"}
-    assert min(float(seconds) for seconds, _ in words) < 0.08
+    command = [sys.executable, "-c", text]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, loaded = done.stdout.split()
+    assert loaded == "False"
+    return float(seconds)

@@ -211,7 +211,7 @@ def create_stream(client: Any, name: str, shards: int) -> None:
 
 def until_active(client: Any, name: str) -> None:
     """Wait for the end of a change."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
         if summary["StreamStatus"] == "ACTIVE":

@@ -90,7 +90,7 @@ class Queue:
         answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
         return str(answer["Attributes"]["QueueArn"])
 
-    def until_empty(self, within_s: float = 30.0) -> None:
+    def until_empty(self, within_s: float = 60.0) -> None:
         """Wait until nothing is left, in flight or not."""
         deadline = time.monotonic() + within_s
         while (left := self.depths()) != (0, 0):

@@ -22,7 +22,7 @@ def create_table(tables: Any, name: str, view: str = "NEW_AND_OLD_IMAGES") -> st
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": view},
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         table = tables.describe_table(TableName=name)["Table"]
         if table["TableStatus"] == "ACTIVE":

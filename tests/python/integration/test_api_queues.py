@@ -149,7 +149,7 @@ def _state(client: Any, uuid: str) -> str:
 
 
 def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -129,7 +129,7 @@ def test_mappings_of_a_file_and_of_the_environment_run_and_say_where_they_are_fr
 
 
 def _until(done: Any) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -127,7 +127,8 @@ def _drains(home: Path, name: str, drains: int) -> None:
                 assert service.terminate() == 0, service.tail()
                 ended = time.monotonic()
                 while (hidden := orders.depths()[1]) > 0:
-                    assert time.monotonic() - ended < 1.0, f"{hidden} are hidden after the drain"
+                    # What a drain forgot would be hidden for a minute.
+                    assert time.monotonic() - ended < 20, f"{hidden} are hidden after the drain"
         begun = {line.id for line in service.lines() if line.mark == "B"}
         lines = service.lines()
         assert begun == queues.handled(lines)

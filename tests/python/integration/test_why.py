@@ -75,7 +75,7 @@ def test_five_mappings_that_stand_still_have_five_reasons(tmp_path: Path) -> Non
                 "idle": "waiting_for_records",
                 "paused": "paused",
             }
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while True:
                 time.sleep(1)
                 if not (service.state / "penstock.db").exists():

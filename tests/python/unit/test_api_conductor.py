@@ -133,7 +133,7 @@ def _found(stage: Stage, uuid: str) -> dict[str, Any]:
 
 
 def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -49,7 +49,7 @@ def noted(event: Any, context: Any) -> None:
     """Do nothing."""
 
 
-def until(done: Any, seconds: float = 10.0) -> None:
+def until(done: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come about"
@@ -79,7 +79,7 @@ def test_a_run_until_idle_reports_what_it_did() -> None:
 def test_the_time_is_up_sooner_or_later() -> None:
     begun = time.monotonic()
     make_app().run(max_time="200ms")
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_discarded_records_show_in_the_exit_code() -> None:
@@ -301,7 +301,7 @@ def test_a_forked_child_is_told_and_leaves_the_parent_alone() -> None:
 
         process = context.Process(target=child)
         process.start()
-        process.join(10)
+        process.join(60)
         assert process.exitcode == 0
         assert "forking" in answers.get()
         assert not engine.closed
@@ -325,7 +325,7 @@ def test_a_run_beside_the_main_thread_catches_no_signals() -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert seen[0].drained
     assert seen[1] is before
 
@@ -343,7 +343,7 @@ def test_an_asyncio_program_is_not_blocked() -> None:
         assert engine.closed
         return ticks
 
-    assert asyncio.run(asyncio.wait_for(program(), 20)) >= 0
+    assert asyncio.run(asyncio.wait_for(program(), 60)) >= 0
 
 
 def test_other_terminals_reach_the_owner(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_the_control_socket_refuses_what_a_page_could_send(
     with make_app(tmp_path).background() as engine:
         connection = http.client.HTTPConnection("x")
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(10)
+        connection.sock.settimeout(60)
         with socket_address(tmp_path) as address:
             connection.sock.connect(address)
         connection.request(method, path, headers=headers)

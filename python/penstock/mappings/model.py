@@ -53,6 +53,7 @@ class Mapping:
     on_failure: str | None = None
     enabled: bool | None = None
     on_destination_failure: str | None = None
+    partial_state: str | None = None
     backoff_base: int | None = None
     backoff_cap: int | None = None
     backoff_jitter: float | None = None

@@ -81,6 +81,8 @@ pub enum Mutant {
     WindowClosedTwice,
     /// The state that a failed attempt gave is kept.
     StateOfFailedKept,
+    /// The state beside a partial report is kept though the mapping discards it.
+    PartialStateKept,
     /// The end of a shard forgets its open tumbling window.
     ShardEndForgetsWindow,
     /// A lane goes on in whichever worker is free, though its own lives.
@@ -137,7 +139,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, in order.
-    pub const ALL: [Mutant; 57] = [
+    pub const ALL: [Mutant; 58] = [
         Self::CheckpointAtHighestFinished,
         Self::CheckpointAtRead,
         Self::SplitCharged,
@@ -169,6 +171,7 @@ impl Mutant {
         Self::StateAheadOfCheckpoint,
         Self::WindowClosedTwice,
         Self::StateOfFailedKept,
+        Self::PartialStateKept,
         Self::ShardEndForgetsWindow,
         Self::LaneLeavesWorker,
         Self::MoveNotFollowed,

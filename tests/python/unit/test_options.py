@@ -106,6 +106,7 @@ def test_one_option_under_two_names_is_refused() -> None:
         ("starting_position", "NOW"),
         ("backoff_jitter", "much"),
         ("on_destination_failure", "perhaps"),
+        ("partial_state", "some"),
         ("destination_config", {"OnSuccess": {"Destination": "file:x"}}),
         ("enabled", None.__class__),
         ("uuid", "not-a-uuid"),

@@ -147,6 +147,8 @@ pub struct ShardModel {
     pub interruptions: u32,
     /// Tumbling windows whose final call was settled, over all lives.
     pub closed_windows: Vec<WindowModel>,
+    /// Records that succeeded in a partial report whose state the mapping discards.
+    pub in_no_state: BTreeSet<usize>,
     /// All records before it are settled, lost, or not owed.
     pub low: usize,
     /// Where an operator set its checkpoint back to, and under which fence, until a later lease is
@@ -266,6 +268,7 @@ impl Model {
             charged: BTreeMap::new(),
             interruptions: 0,
             closed_windows: Vec::new(),
+            in_no_state: BTreeSet::new(),
             low: 0,
             moved: None,
         });

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use penstock_engine::config::{
-    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure, SourceProfile,
-    StartingPosition,
+    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure, PartialState,
+    SourceProfile, StartingPosition,
 };
 use penstock_engine::ids::MappingId;
 use penstock_engine::limits::EVENT_BYTES_MAX;
@@ -44,6 +44,7 @@ pub fn plain() -> MappingConfig {
         partial_response: false,
         on_failure: None,
         on_destination_failure: OnDestinationFailure::Hold,
+        partial_state: PartialState::Keep,
         backoff: BackoffConfig {
             base: Duration::from_millis(250),
             cap: Duration::from_secs(60),
@@ -94,6 +95,9 @@ pub fn drawn(random: &mut Random) -> MappingConfig {
         .map(Duration::from_secs);
     config.bisect = random.chance(500);
     config.partial_response = random.chance(500);
+    if config.tumbling_window.is_some() && config.partial_response && random.chance(300) {
+        config.partial_state = PartialState::Discard;
+    }
     let takes = if config.bisect { destination } else { bucket };
     config.on_failure = random.chance(600).then(takes).flatten();
     if random.chance(250) {

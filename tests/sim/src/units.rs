@@ -156,7 +156,7 @@ impl Model {
                 let first = usize::try_from(first).expect("a place in a batch");
                 self.settle(shard, &unit.records[..first], How::Succeeded);
                 self.put_back(shard, lane, fresh_unit(&unit.records[first..], now.mono));
-                self.carry(shard, lane, &unit.records[..first], outcome, now);
+                self.carry_partial(shard, lane, &unit.records[..first], outcome, now);
             }
             (Outcome::Rejected(_), _) => {
                 let rejections = unit.rejections + 1;

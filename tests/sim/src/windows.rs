@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use penstock_engine::config::PartialState;
 use penstock_engine::io::{Checkpoint, Invocation, Outcome, Report, TumblingCall, TumblingWindow};
 use penstock_engine::limits::{TUMBLING_IDLE, WINDOW_STATE_BYTES_MAX};
 use penstock_engine::time::{Mono, Now, Wall};
@@ -200,6 +201,23 @@ impl Model {
         }
     }
 
+    /// What an answer that names failed items makes of the state.
+    pub fn carry_partial(
+        &mut self,
+        shard: usize,
+        lane: u8,
+        succeeded: &[usize],
+        outcome: &Outcome,
+        now: Now,
+    ) {
+        if self.config.partial_state == PartialState::Keep {
+            return self.carry(shard, lane, succeeded, outcome, now);
+        }
+        if self.tenure(shard).window.is_some() && lane == 0 {
+            self.shards[shard].in_no_state.extend(succeeded);
+        }
+    }
+
     /// A final call is settled: its window is gone. What an early end left goes on in another one.
     pub fn window_closed(&mut self, shard: usize) {
         let tenure = self.tenure_mut(shard);
@@ -246,7 +264,8 @@ impl Model {
 
     /// I15: at the end every record that succeeded is in a chain of states whose final call was
     /// settled, unless retention took it before that was saved: aggregation is at least once for
-    /// what can be read again, and nothing can read that. A shard that retention took whole while
+    /// what can be read again, and nothing can read that. A mapping may discard the state beside a
+    /// partial report, and with it what succeeded there. A shard that retention took whole while
     /// nobody held it is in no listing any more, so that nobody closes its window.
     ///
     /// # Errors
@@ -257,6 +276,7 @@ impl Model {
                 let alone = record.settled_last == Some(How::Succeeded)
                     && !record.lost
                     && !record.gone_unsaved
+                    && !shard.in_no_state.contains(&place)
                     && !shard
                         .closed_windows
                         .iter()

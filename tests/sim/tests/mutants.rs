@@ -95,6 +95,8 @@ seen! {
         by "window_of_the_batch" | "window_with_its_position";
     a_state_kept_of_a_failed_attempt_is_seen: StateOfFailedKept
         by "window_of_the_batch" | "window_with_its_position";
+    a_state_kept_of_a_partial_report_is_seen: PartialStateKept
+        by "window_of_the_batch" | "window_with_its_position";
     a_shard_end_that_forgets_its_window_is_seen: ShardEndForgetsWindow
         by "nothing_late" | "window_of_the_batch" | "window_with_its_position";
     a_lane_that_leaves_its_worker_is_seen: LaneLeavesWorker

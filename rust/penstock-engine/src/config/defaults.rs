@@ -213,6 +213,9 @@ const QUOTA: Kind = Integer {
 const HOLD_OR_DROP: Kind = Choice {
     choices: &["hold", "drop"],
 };
+const KEEP_OR_DISCARD: Kind = Choice {
+    choices: &["keep", "discard"],
+};
 const FROM_SOURCE: Preset =
     Preset::Derived("the ARN of the embedded stream or queue, for stream:NAME and queue:NAME");
 const FROM_ARN: Preset = Preset::Derived("the source's ARN");
@@ -262,6 +265,7 @@ fields! {
     TO_REGION = "DestinationRegion" in "Penstock", NAME, Preset::Absent;
     TO_ENDPOINT = "DestinationEndpointUrl" in "Penstock", ARN, Preset::Absent;
     DESTINATION_FAILURE = "OnDestinationFailure" in "Penstock", HOLD_OR_DROP, Preset::Text("hold");
+    PARTIAL_STATE = "PartialState" in "Penstock", KEEP_OR_DISCARD, Preset::Text("keep");
     BACKOFF_BASE = "BackoffBaseMs" in "Penstock", BACKOFF, Preset::Integer(250);
     BACKOFF_CAP = "BackoffCapMs" in "Penstock", BACKOFF, Preset::Integer(60_000);
     BACKOFF_JITTER = "BackoffJitter" in "Penstock", PART, Preset::Number(0.2);

@@ -232,6 +232,10 @@ fn section(
             true => None,
             false => Some(reader.choice(&fields::DESTINATION_FAILURE)?),
         },
+        partial_state: match queue {
+            true => None,
+            false => Some(reader.choice(&fields::PARTIAL_STATE)?),
+        },
         backoff_base_ms: count(&fields::BACKOFF_BASE)?,
         backoff_cap_ms: count(&fields::BACKOFF_CAP)?,
         backoff_jitter: reader.number(&fields::BACKOFF_JITTER)?,

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::defaults as fields;
 use super::error::ConfigError;
 use super::{
-    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure, QueueRules,
-    SourceProfile, StartingPosition, identities, names,
+    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure, PartialState,
+    QueueRules, SourceProfile, StartingPosition, identities, names,
 };
 use crate::filter::Filters;
 use crate::ids::MappingId;
@@ -115,6 +115,8 @@ pub(super) struct Section {
     pub(super) identities: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) on_destination_failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) partial_state: Option<&'static str>,
     pub(super) backoff_base_ms: u64,
     pub(super) backoff_cap_ms: u64,
     pub(super) backoff_jitter: f64,
@@ -170,9 +172,16 @@ impl Document {
         Ok(())
     }
 
-    /// What AWS refuses beside tumbling windows.
+    /// What AWS refuses beside tumbling windows, and what means nothing without them.
     fn check_windows(&self) -> Result<(), ConfigError> {
-        if tumbling_window(self.tumbling_window_in_seconds).is_none() {
+        let windows = tumbling_window(self.tumbling_window_in_seconds).is_some();
+        let reports = !self.function_response_types.is_empty();
+        if self.penstock.partial_state == Some("discard") && !(windows && reports) {
+            let message = "\"discard\" is about the state beside a partial report; set \
+                           TumblingWindowInSeconds and FunctionResponseTypes, or leave this out";
+            return Err(ConfigError::new(fields::PARTIAL_STATE.path, message));
+        }
+        if !windows {
             return Ok(());
         }
         if self.parallelization_factor.is_some_and(|lanes| lanes > 1) {
@@ -242,10 +251,8 @@ impl Document {
             on_failure: self
                 .destination_config
                 .and_then(|config| config.on_failure.destination),
-            on_destination_failure: match own.on_destination_failure {
-                Some("drop") => OnDestinationFailure::Drop,
-                _ => OnDestinationFailure::Hold,
-            },
+            on_destination_failure: OnDestinationFailure::named(own.on_destination_failure),
+            partial_state: PartialState::named(own.partial_state),
             backoff: BackoffConfig {
                 base: millis(own.backoff_base_ms),
                 cap: millis(own.backoff_cap_ms),
@@ -334,10 +341,8 @@ impl Section {
             access: None,
             stream_arn: None,
             identities: BTreeMap::new(),
-            on_destination_failure: stream.then_some(match config.on_destination_failure {
-                OnDestinationFailure::Hold => "hold",
-                OnDestinationFailure::Drop => "drop",
-            }),
+            on_destination_failure: stream.then_some(config.on_destination_failure.name()),
+            partial_state: stream.then_some(config.partial_state.name()),
             backoff_base_ms: in_millis(config.backoff.base),
             backoff_cap_ms: in_millis(config.backoff.cap),
             backoff_jitter: config.backoff.jitter,
@@ -350,6 +355,38 @@ impl Section {
                 .map_or(limits::FILTERS_MAX, Filters::most) as u32,
             strict_groups: config.queue.map(|queue| queue.strict_groups),
             idle_interval_ms: Some(in_millis(config.source.idle_interval)),
+        }
+    }
+}
+
+impl OnDestinationFailure {
+    fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("drop") => Self::Drop,
+            _ => Self::Hold,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl PartialState {
+    fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("discard") => Self::Discard,
+            _ => Self::Keep,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Discard => "discard",
         }
     }
 }

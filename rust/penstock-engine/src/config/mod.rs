@@ -61,6 +61,9 @@ pub struct MappingConfig {
     pub bisect: bool,
     /// Whether `batchItemFailures` in an answer counts.
     pub partial_response: bool,
+    /// What becomes of the state of a tumbling window that comes with a partial report.
+    #[serde(default)]
+    pub partial_state: PartialState,
     /// Where failure documents go; `None` drops the records and counts them.
     pub on_failure: Option<String>,
     /// What happens when that destination fails.
@@ -130,6 +133,17 @@ pub enum StartingPosition {
     Latest,
     /// The first record that arrived at or after this moment.
     AtTimestamp(Wall),
+}
+
+/// What becomes of the state of a tumbling window that an answer gives beside failed items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartialState {
+    /// It holds what succeeded, and goes on with the records behind that.
+    #[default]
+    Keep,
+    /// It may hold what failed too: the state before the batch goes on. What succeeded is in no
+    /// state, and nothing is in it twice.
+    Discard,
 }
 
 /// What to do when the destination of failure documents fails.

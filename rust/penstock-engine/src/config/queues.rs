@@ -25,7 +25,7 @@ const STREAMS_ONLY: [(&str, &str); 7] = [
     ("TumblingWindowInSeconds", "tumblingWindowInSeconds"),
 ];
 /// The same in our own section.
-const OWN_STREAMS_ONLY: [&str; 2] = ["OnDestinationFailure", "AheadRecordsMax"];
+const OWN_STREAMS_ONLY: [&str; 3] = ["OnDestinationFailure", "PartialState", "AheadRecordsMax"];
 
 /// Whether a document names a queue. False where its source cannot be read at all: reading it
 /// says why.

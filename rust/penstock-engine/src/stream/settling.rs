@@ -74,7 +74,7 @@ impl Shard {
                 core.transition("lane:partial");
                 self.settle(number, first as usize, Verdict::Succeeded, core);
                 self.renew(number, attempt::describe(outcome), core);
-                self.carry(outcome, core);
+                self.carry_partial(outcome, core);
             }
             Next::Split(first) => {
                 core.transition("lane:bisected");

@@ -9,6 +9,9 @@
 //! lanes beside windows. Only where windows are switched off and lanes on while one is open does
 //! the shard have more, and those go on: their records are of no window.
 //!
+//! Where an answer names failed items, its state holds what succeeded; a mapping may discard it
+//! and goes on with the state before: AWS leaves this open.
+//!
 //! A late record joins the window that is open. State is saved with the position, never apart.
 
 use std::borrow::Cow;
@@ -18,7 +21,7 @@ use std::time::Duration;
 use super::core::{Core, Timer};
 use super::lane::{Lane, Undelivered, Unit};
 use super::shard::{Shard, State};
-use crate::config::MappingConfig;
+use crate::config::{MappingConfig, PartialState};
 use crate::event;
 use crate::failure::{Condition, Discard, FailureDocument, ResponseFacts};
 use crate::io::{
@@ -285,6 +288,14 @@ impl Shard {
         );
         self.begin_closing(true, core);
         self.queue_final();
+    }
+
+    /// Takes over the state that came beside failed items, unless the mapping lets it go.
+    pub(super) fn carry_partial(&mut self, outcome: &Outcome, core: &mut Core) {
+        let discards = core.config.partial_state == PartialState::Discard;
+        if !discards || mutants::active(Mutant::PartialStateKept) {
+            self.carry(outcome, core);
+        }
     }
 
     /// The final invocation of a window was charged or refused.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use penstock_engine::config::{
-    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure,
+    BackoffConfig, EventShape, FunctionConfig, MappingConfig, OnDestinationFailure, PartialState,
     StartingPosition,
 };
 use penstock_engine::ids::MappingId;
@@ -36,6 +36,7 @@ pub fn config(id: &str) -> MappingConfig {
         partial_response: false,
         on_failure: None,
         on_destination_failure: OnDestinationFailure::Hold,
+        partial_state: PartialState::Keep,
         backoff: BackoffConfig {
             base: Duration::from_millis(50),
             cap: Duration::from_secs(1),

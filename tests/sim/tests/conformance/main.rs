@@ -111,9 +111,10 @@ const SEEN: [Mutant; 30] = [
     Mutant::GroupOvertaken,
 ];
 /// Bugs of tumbling windows, which cases with windows see.
-const SEEN_IN_WINDOWS: [Mutant; 4] = [
+const SEEN_IN_WINDOWS: [Mutant; 5] = [
     Mutant::StateAheadOfCheckpoint,
     Mutant::StateOfFailedKept,
+    Mutant::PartialStateKept,
     Mutant::ShardEndForgetsWindow,
     Mutant::WindowClosedTwice,
 ];

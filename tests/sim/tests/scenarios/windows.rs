@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use penstock_engine::config::MappingConfig;
+use penstock_engine::config::{MappingConfig, PartialState};
 use penstock_engine::io::{HandlerError, Outcome, Report};
 use penstock_engine::limits::WINDOW_STATE_BYTES_MAX;
 use penstock_sim::event::{Act, Put};
@@ -198,6 +198,35 @@ fn a_partial_answer_keeps_the_state_of_what_succeeded() {
             call(&[0, 1, 2, 3], "{}", ""),
             call(&[2, 3], r#"{"seen":[0,1]}"#, ""),
             call(&[], r#"{"seen":[0,1,2,3]}"#, "final"),
+        ]
+    );
+}
+
+#[test]
+fn a_partial_answer_leaves_the_state_where_the_mapping_discards_it() {
+    let mut calls = 0;
+    let handler = move |_: &Call| {
+        calls += 1;
+        match calls {
+            2 => Answer::failed_from(1),
+            _ => Answer::success(),
+        }
+    };
+    let config = MappingConfig {
+        partial_response: true,
+        partial_state: PartialState::Discard,
+        ..minutes()
+    };
+    let mut story = Story::with(config, 1, handler);
+    story.put([1]).start().pass(1_000);
+    story.put([2, 3]).rest();
+    assert_eq!(
+        told(&story),
+        [
+            call(&[0], "{}", ""),
+            call(&[1, 2], r#"{"seen":[0]}"#, ""),
+            call(&[2], r#"{"seen":[0]}"#, ""),
+            call(&[], r#"{"seen":[0,2]}"#, "final"),
         ]
     );
 }

@@ -181,6 +181,10 @@ fn rules_between_members_name_the_member_to_change() {
             "Penstock.OnDestinationFailure",
         ),
         (
+            own(&json!({"PartialState": "discard"})),
+            "Penstock.PartialState",
+        ),
+        (
             own(&json!({"OnDestinationFailure": "hode"})),
             "Penstock.OnDestinationFailure",
         ),

@@ -12,7 +12,8 @@ _GROWTH: Final = 1.1
 _FIRST_MS: Final = 0.01
 _BUCKETS: Final = 200
 _SHOWN_EVERY: Final = 8
-_LOG_GROWTH: Final = math.log(_GROWTH)
+_PLACES_PER_E: Final = 1 / math.log(_GROWTH)
+_FIRSTS_PER_SECOND: Final = 1000 / _FIRST_MS
 
 
 class Durations:
@@ -26,9 +27,9 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        ms = max(seconds * 1000, _FIRST_MS)
-        place = min(int(math.log(ms / _FIRST_MS) / _LOG_GROWTH), _BUCKETS - 1)
-        self._buckets[place] += 1
+        firsts = seconds * _FIRSTS_PER_SECOND
+        place = int(math.log(firsts) * _PLACES_PER_E) if firsts > 1 else 0
+        self._buckets[place if place < _BUCKETS else -1] += 1
         self._seconds += seconds
 
     def cumulative(self) -> tuple[list[tuple[float, int]], float]:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.python.integration import harness
 from tests.services.environment import clean_environment
-from tests.services.wire import EVERYTHING, wire_server
+from tests.services.wire import EVERYTHING, sqs_server, wire_server
 
 USAGE = 2
 FAILED = 1
@@ -96,6 +96,14 @@ def test_a_kinesis_stream_that_does_not_exist(tmp_path: Path) -> None:
         done = _run(tmp_path, "--source", "kinesis:nowhere", env={"AWS_ENDPOINT_URL": server.url})
     assert done.returncode in {FAILED, USAGE}, done.stderr
     _refused(done, done.returncode, "nowhere")
+
+
+def test_an_sqs_queue_that_does_not_exist(tmp_path: Path) -> None:
+    with sqs_server() as server:
+        env = {"AWS_ENDPOINT_URL": server.url}
+        done = _run(tmp_path, "--source", "sqs:nowhere", env=env)
+    assert done.returncode in {FAILED, USAGE}, done.stderr
+    _refused(done, done.returncode, "nowhere", "NonExistentQueue", "does not exist", "hint")
 
 
 def test_denied_access_names_the_action(tmp_path: Path) -> None:

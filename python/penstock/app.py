@@ -64,9 +64,10 @@ class App:
     `api` is where the mapping API is served, as "PORT" or "HOST:PORT"; `api_defaults` "2019" makes
     it answer with the defaults of that year's documents. `api_token` is a file with the secret that
     requests must carry, and with `api_keys` keys of `penstock keys create` are asked for; without
-    either the address is one of this machine; `allowed_hosts` are the names besides localhost that
-    requests may call it by. `aliases` say for a source's ARN what is
-    read in its place: {ARN: {"source": "dynamodb:orders", "endpoint": "http://127.0.0.1:8000"}}.
+    either the address is one of this machine. `api_tls_cert` and `api_tls_key` are files in PEM
+    form: HTTPS is served with the certificates and the key in them. `allowed_hosts` are the names
+    besides localhost that requests may call it by. `aliases` say for a source's ARN what is read in
+    its place: {ARN: {"source": "dynamodb:orders", "endpoint": "http://127.0.0.1:8000"}}.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class App:
         api_defaults: str | int = "today",
         api_token: str | os.PathLike[str] | None = None,
         api_keys: bool = False,
+        api_tls_cert: str | os.PathLike[str] | None = None,
+        api_tls_key: str | os.PathLike[str] | None = None,
         allowed_hosts: Iterable[str] = (),
     ) -> None:
         self.settings = make_settings(
@@ -113,6 +116,8 @@ class App:
             api_defaults=api_defaults,
             api_token=api_token,
             api_keys=api_keys,
+            api_tls_cert=api_tls_cert,
+            api_tls_key=api_tls_key,
             allowed_hosts=allowed_hosts,
             where=str(Origin.here("App(…)", 1)),
         )

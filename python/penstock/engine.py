@@ -356,7 +356,8 @@ class Engine:
             server = serve_address(self, self.service, self._settings)
             self._undo.callback(server.stop)
             self.api = server.address
-            log.info("the mapping API answers on http://%s", self.api)
+            scheme = "http" if self._settings.api_tls is None else "https"
+            log.info("the mapping API answers on %s://%s", scheme, self.api)
 
     def _stop(self, pump: telemetry.Pump, errands: Errands, deliveries: Deliveries) -> None:
         outside(lambda: self._runtime.close(_CLOSE_SECONDS))

@@ -17,9 +17,12 @@ def api_warnings(settings: Settings) -> Iterator[tuple[str, str]]:
 def _warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.api_token is not None and settings.api_token.exposed:
         yield "PS809", "the file of --api-token can be read by others than its owner: chmod 600"
-    if settings.api is not None and not settings.api.is_loopback:
+    if settings.api_tls is not None and settings.api_tls.exposed:
+        yield "PS809", "the file of --api-tls-key can be read by others than its owner: chmod 600"
+    if settings.api is not None and not settings.api.is_loopback and settings.api_tls is None:
         sentence = (
             f"what is sent to {settings.api} can be read on its way, tokens too, and requests be "
-            "sent again for five minutes: put a proxy with TLS before it, or reach it by a tunnel"
+            "sent again for five minutes: serve it with --api-tls-cert, put a proxy with TLS "
+            "before it, or reach it by a tunnel"
         )
         yield "PS810", sentence

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock import durations
 from penstock.durations import Duration
@@ -16,6 +16,9 @@ from penstock.handlers import AIO, PROCESS, THREADS
 from penstock.queues import options_document
 from penstock.sources import Alias, parse_alias
 from penstock.workers.children import Children
+
+if TYPE_CHECKING:
+    from penstock.tls import Tls
 
 DEFAULT_WORKERS: Final = 16
 DEFAULT_COROUTINES: Final = 128
@@ -84,6 +87,7 @@ class Settings:
     api_defaults: Literal["2019", "today"] = "today"
     api_token: Secret | None = None
     api_keys: bool = False
+    api_tls: Tls | None = None
     allowed_hosts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -158,6 +162,8 @@ def make_settings(
     api_defaults: str | int = "today",
     api_token: str | os.PathLike[str] | None = None,
     api_keys: bool = False,
+    api_tls_cert: str | os.PathLike[str] | None = None,
+    api_tls_key: str | os.PathLike[str] | None = None,
     allowed_hosts: Iterable[str] = (),
     where: str | None = None,
 ) -> Settings:
@@ -198,6 +204,7 @@ def make_settings(
         api_defaults=parse_defaults(api_defaults, where=where),
         api_token=None if api_token is None else read_token(api_token, where=where),
         api_keys=bool(api_keys),
+        api_tls=parse_tls(api_tls_cert, api_tls_key, where=where),
         allowed_hosts=parse_hosts(allowed_hosts, where=where),
     )
 
@@ -240,6 +247,29 @@ def read_token(
             hint="make one with: openssl rand -hex 32",
         )
     return Secret(text=text.decode("ascii"), exposed=exposed)
+
+
+def parse_tls(
+    certificate: str | os.PathLike[str] | None,
+    key: str | os.PathLike[str] | None,
+    *,
+    options: tuple[str, str] = ("api_tls_cert", "api_tls_key"),
+    where: str | None = None,
+) -> Tls | None:
+    """Understand the files that TLS is made of, if there are any."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None:
+        raise ConfigurationError(
+            f"{options[1]} needs the certificate that the key is of",
+            code="PS103",
+            path=options[1],
+            where=where,
+            hint=f"name its file with {options[0]}",
+        )
+    from penstock.tls import read_tls  # here, since most have no use for it
+
+    return read_tls(certificate, key, options=options, where=where)
 
 
 def parse_hosts(

@@ -1,19 +1,26 @@
-"""Bounds how many connections there are, and how long one may take to say what it wants.
+"""Bounds how long a connection may take to say what it wants.
 
-Rules: a connection too many is closed before it is read; the head of a request has a time to
-arrive in, however slowly its bytes drip.
+Rules: the head of a request has a time to arrive in, however slowly its bytes drip; so has the
+handshake of TLS before it; what is no request is refused in the API's own form.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-CONNECTIONS_MAX: Final = 256
+from penstock.api.codec import refusal
+from penstock.errors import Refusal
+from penstock.refusals import NOT_JSON
+
 HEAD_BYTES_MAX: Final = 32 * 1024
 HEAD_SECONDS: Final = 10.0
+# How long a client may take to say goodbye over TLS.
+_GOODBYE_SECONDS: Final = 1.0
+_NO_REQUEST: Final = f"A head may have {HEAD_BYTES_MAX} bytes."
 
 
 class Connection(H11Protocol):
@@ -23,12 +30,9 @@ class Connection(H11Protocol):
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or end at once when there are too many."""
+        """Begin."""
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_MAX:
-            transport.abort()
-        else:
-            self._wait()
+        self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived; the head that it began must be whole in time."""
@@ -37,6 +41,14 @@ class Connection(H11Protocol):
             self._wait()
         else:
             self._settle()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or has too large a head, as everything else is refused."""
+        refused = refusal(Refusal(f"{msg} {_NO_REQUEST}", type=NOT_JSON))
+        refused.headers["Connection"] = "close"
+        lines = [b"HTTP/1.1 400 Bad Request", *(b": ".join(each) for each in refused.raw_headers)]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(refused.body)]))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -51,3 +63,13 @@ class Connection(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+def bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
+    """Let servers of a loop wait for handshakes as long as for heads; uvicorn cannot be told."""
+    bounded = functools.partial(
+        loop.create_server,
+        ssl_handshake_timeout=Connection.head_seconds,
+        ssl_shutdown_timeout=_GOODBYE_SECONDS,
+    )
+    loop.create_server = bounded  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ which only the owner of the state directory may do; the threads leave with the p
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.api.listener import Listener
 from penstock.errors import ConfigurationError
 from penstock.plan_api import api_warnings
 from penstock.settings import DEFAULT_REGION, Address, Settings
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from penstock.api.gate import Gate
     from penstock.engine import Engine
     from penstock.mappings import MappingService
+    from penstock.tls import Tls
 
 log = logging.getLogger("penstock.control")
 
@@ -40,7 +43,9 @@ class Server:
         listener: socket.socket,
         make_application: Callable[[], Any],
         closed: Callable[[], None] = lambda: None,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._listener = listener
         self._bound = listener.getsockname()
         self._make_application = make_application
@@ -63,18 +68,24 @@ class Server:
     def _serve(self) -> None:
         import uvicorn  # here, so that starting an engine does not wait for it
 
-        leaving = self._stopping
+        leaving, tls = self._stopping, self._tls
 
         class Leaving(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                if tls is not None:
+                    bound_handshakes(asyncio.get_running_loop())
+                await super().startup(sockets)
+
             async def on_tick(self, counter: int) -> bool:
                 return leaving.is_set() or main_thread_gone() or await super().on_tick(counter)
 
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         try:
-            from penstock.api.connections import HEAD_BYTES_MAX, Connection
+            from penstock.api.connections import HEAD_BYTES_MAX, Connection, bound_handshakes
 
             config = uvicorn.Config(
                 self._make_application(),
+                loop="asyncio",
                 http=Connection,
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 ws="none",
@@ -86,6 +97,8 @@ class Server:
                 server_header=False,
                 timeout_graceful_shutdown=1,
             )
+            config.load()
+            config.ssl = None if tls is None else tls.context
             Leaving(config).run(sockets=[self._listener])
         except Exception:
             log.exception("%s has ended; it answers no more", self._thread.name)
@@ -127,7 +140,7 @@ def serve_address(engine: Engine, service: MappingService, settings: Settings) -
     for code, sentence in api_warnings(settings):
         log.warning("warning[%s]: %s", code, sentence)
 
-    return Server("penstock-api", bind(address), application)
+    return Server("penstock-api", bind(address), application, tls=settings.api_tls)
 
 
 def make_gate(settings: Settings) -> Gate:
@@ -153,7 +166,7 @@ def bind(address: Address) -> socket.socket:
     """Listen on an address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # With its protocol named, or asyncio would leave Nagle's algorithm on: 40 ms for an answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address.host, address.port))
@@ -174,7 +187,7 @@ def bind(address: Address) -> socket.socket:
 
 def listen(state: Path) -> socket.socket:
     """Listen on the directory's socket."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(state) as address:
             with contextlib.suppress(FileNotFoundError):

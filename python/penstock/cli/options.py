@@ -101,6 +101,18 @@ def api_options(command: F) -> F:
         help="A name that requests may call this machine by, besides localhost.",
     )(command)
     command = option(
+        "--api-tls-key",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="The certificate's key, in PEM form.  [default: in the certificate's file]",
+    )(command)
+    command = option(
+        "--api-tls-cert",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Serve HTTPS, with the chain of certificates in FILE, in PEM form.",
+    )(command)
+    command = option(
         "--api-token",
         type=click.Path(dir_okay=False),
         metavar="FILE",

@@ -19,7 +19,14 @@ from penstock.cli.target import load_target
 from penstock.errors import ConfigurationError
 from penstock.mappings.model import Mapping
 from penstock.options import OPTIONS, Origin
-from penstock.settings import POOLS, parse_address, parse_hosts, read_token, state_directory
+from penstock.settings import (
+    POOLS,
+    parse_address,
+    parse_hosts,
+    parse_tls,
+    read_token,
+    state_directory,
+)
 from penstock.workers.children import Children
 
 
@@ -168,6 +175,9 @@ def overrides(given: dict[str, Any], children: Children) -> dict[str, Any]:
         chosen["api_token"] = read_token(given["api_token"], option="--api-token")
     if given["api_keys"]:
         chosen["api_keys"] = True
+    if given["api_tls_cert"] is not None or given["api_tls_key"] is not None:
+        files = given["api_tls_cert"], given["api_tls_key"]
+        chosen["api_tls"] = parse_tls(*files, options=("--api-tls-cert", "--api-tls-key"))
     if given["allowed_hosts"]:
         chosen["allowed_hosts"] = parse_hosts(given["allowed_hosts"], option="--allowed-host")
     if given["api_defaults"] != "today":

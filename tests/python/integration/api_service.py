@@ -19,7 +19,7 @@ import botocore.config
 from tests.python.integration.harness import ROOT
 from tests.services.environment import ACCESS_KEY, SECRET_KEY, clean_environment
 
-_ANSWERS = re.compile(r"the mapping API answers on (http://\S+)")
+_ANSWERS = re.compile(r"the mapping API answers on (https?://\S+)")
 _WITHIN_S = 60.0
 
 PROGRAM = """\

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 import socket
 import time
@@ -13,8 +15,9 @@ from typing import Any, cast
 import pytest
 from starlette.routing import Route
 
-from penstock.api import connections, server
+from penstock.api import connections, listener, server
 from penstock.api.attempts import Attempts
+from penstock.api.connections import HEAD_BYTES_MAX
 from penstock.api.edge import Edge
 from penstock.api.gate import Gate
 from penstock.api.health import health_routes
@@ -253,11 +256,11 @@ def test_a_name_that_is_none_is_refused(host: str) -> None:
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
-    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 8)
+    monkeypatch.setattr(listener, "CONNECTIONS_MAX", 8)
     monkeypatch.setattr(connections.Connection, "head_seconds", 0.5)
     stage = Guarded()
-    listener = server.bind(Address(host="127.0.0.1", port=0))
-    running = server.Server("penstock-test", listener, lambda: stage.api)
+    bound = server.bind(Address(host="127.0.0.1", port=0))
+    running = server.Server("penstock-test", bound, lambda: stage.api)
     try:
         yield running.address
     finally:
@@ -272,13 +275,26 @@ def test_a_head_that_drips_is_not_waited_for(address: Address) -> None:
         assert time.monotonic() - began < 25
 
 
-def test_a_head_that_is_too_large_is_refused(
-    address: Address, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "sent",
+    [
+        # Hardly too much: what is not read any more could overtake the answer with a reset.
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * HEAD_BYTES_MAX,
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_or_has_too_large_a_head_is_refused(
+    address: Address, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections.Connection, "head_seconds", 60)
-    with socket.create_connection((address.host, address.port), timeout=30) as large:
-        large.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000)
-        assert large.recv(100).startswith(b"HTTP/1.1 400 ")
+    with socket.create_connection((address.host, address.port), timeout=30) as asking:
+        asking.sendall(sent)
+        with contextlib.closing(http.client.HTTPResponse(asking)) as answer:
+            answer.begin()
+            assert (answer.status, answer.getheader("Connection")) == (400, "close")
+            assert answer.getheader("x-amzn-ErrorType") == "InvalidRequestContentException"
+            assert "32768 bytes" in json.loads(answer.read())["message"]
 
 
 def test_connections_have_a_bound_and_those_that_leave_make_room(address: Address) -> None:
@@ -303,6 +319,28 @@ def _is_healthy(address: Address) -> bool:
             return good.recv(100).startswith(b"HTTP/1.1 200 ")
         except ConnectionError:
             return False
+
+
+def test_one_connection_too_many_is_closed_until_one_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "CONNECTIONS_MAX", 2)
+    with contextlib.ExitStack() as stack:
+        bound = stack.enter_context(server.bind(Address(host="127.0.0.1", port=0)))
+
+        def arrive() -> socket.socket:
+            return stack.enter_context(socket.create_connection(bound.getsockname(), timeout=30))
+
+        arrive()
+        arrive()
+        taken = [stack.enter_context(bound.accept()[0]) for _ in range(2)]
+        refused = arrive()
+        with pytest.raises(BlockingIOError):
+            bound.accept()
+        assert _is_closed(refused)
+        taken[0].close()
+        arrive()
+        stack.enter_context(bound.accept()[0])
 
 
 def _is_closed(each: socket.socket) -> bool:

@@ -149,7 +149,7 @@ fn a_long_poll_holds_no_bytes_and_a_drain_ends_it_at_once() {
     let began = std::time::Instant::now();
     assert!(runtime.drain(LONG).expect("open"), "nothing was left to do");
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(15),
         "it waited for the long poll"
     );
     runtime.close(LONG);

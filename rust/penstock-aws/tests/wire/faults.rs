@@ -152,17 +152,18 @@ async fn an_iterator_is_kept_through_a_throttle_and_forgotten_when_it_expires() 
 async fn a_slow_answer_ends_at_the_deadline() {
     let server = server(|_| Some(Reply::json(&records()).late(Duration::from_secs(30)))).await;
     let (_, book) = Refresh::book(|_, _| panic!("the access is there"));
-    let quick = json!({"connect_timeout_s": 0.1, "read_timeout_s": 0.3});
+    // Connecting has most of it, so that a busy machine connects in time.
+    let quick = json!({"connect_timeout_s": 2.0, "read_timeout_s": 0.2});
     book.push("default", access(&server.url, &quick));
     let source = source_with(book);
     let start = Instant::now();
     let fault = fault(&source).await;
     assert_eq!(fault.kind, Transient);
     assert!(
-        fault.message.contains("no whole answer within 0.4 s"),
+        fault.message.contains("no whole answer within 2.2 s"),
         "{fault}"
     );
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

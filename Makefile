@@ -28,6 +28,15 @@ tools := $(VIRTUAL_ENV)/.tools
 wheel_tools := $(VIRTUAL_ENV)/.wheel-tools
 installed := $(VIRTUAL_ENV)/.installed
 bench_env := $(CURDIR)/target/bench-env
+# Tests that mostly wait, and measure nothing: they run beside the others of their tier.
+waiting := tests/python/conformance tests/wire tests/ruler \
+    $(addprefix tests/python/integration/test_,\
+    dynamodb.py kinesis.py queues.py queue_lives.py sqs.py)
+waiting_long := tests/wire tests/python/integration/test_sqs.py
+# Those of the slow tier that measure, or need every core: nothing runs beside them.
+alone := tests/python/budgets tests/python/memory $(addprefix tests/python/integration/test_,\
+    api_fuzz.py wheel.py kills.py processes.py)
+patience := --timeout 400 -o faulthandler_timeout=380
 # How many interleaved rounds `make bench` takes the median of.
 ROUNDS ?= 7
 
@@ -68,18 +77,15 @@ demo: build ## run the main job on the embedded stream: one poison record among 
 .PHONY: test
 test: build ## everything that is quick: Rust tests, 2,000 simulated lives, Python and wire tests
 	cargo test --workspace --locked --quiet
-	cargo build -p penstock-servers --locked --quiet
-	@echo 'pytest -m "not slow"; the conformance cases, which mostly wait, beside the rest'
-	@pytest -q -m "not slow" -p no:cacheprovider tests/python/conformance > target/cases.log 2>&1 & \
-	    cases=$$!; pytest -m "not slow" --ignore tests/python/conformance; rest=$$?; \
-	    wait $$cases; of_cases=$$?; cat target/cases.log; exit $$((rest | of_cases))
+	@scripts/beside "not slow" "$(waiting)" ""
 
 .PHONY: test-slow
 test-slow: build ## what CI runs after `make test`: many kills, every server, 20,000 lives, damaged answers
-	PENSTOCK_LIVES=20000 cargo test -p penstock-sim --test swarm --locked --quiet
-	PENSTOCK_FUZZ_SECONDS=60 cargo test -p penstock-aws --lib --locked --quiet damaged_
-	cargo build -p penstock-servers --locked --quiet
-	pytest -m slow --timeout 400 -o faulthandler_timeout=380
+	PENSTOCK_LIVES=20000 cargo test --workspace --test swarm --locked --quiet
+	PENSTOCK_FUZZ_SECONDS=60 cargo test --workspace --lib --locked --quiet damaged_
+	cargo test --workspace --test command_line --locked --quiet
+	@scripts/beside slow "$(waiting_long)" "$(alone)" $(patience)
+	pytest -m slow $(patience) $(alone)
 
 .PHONY: conformance
 conformance: build ## the cases of tests/conformance against engine and Python: a table by feature

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.services.environment import USER_ENVIRONMENT
 
-INSTALL_WITHIN_S = 180
+INSTALL_WITHIN_S = 240
 
 _POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">

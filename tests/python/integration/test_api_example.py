@@ -49,19 +49,13 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("defaults", "expected"), [("2019", OF_2019), ("today", TODAY)])
-def test_the_example_works_on_dynamodb_local(
-    tmp_path: Path, defaults: str, expected: dict[str, Any]
-) -> None:
-    _type_the_example(tmp_path, dynamodb.dynamodb_local, defaults, expected)
+def test_the_example_works_on_dynamodb_local(tmp_path: Path) -> None:
+    _type_the_example(tmp_path, dynamodb.dynamodb_local, "today", TODAY)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("defaults", "expected"), [("2019", OF_2019)])
-def test_the_example_works_on_our_server(
-    tmp_path: Path, defaults: str, expected: dict[str, Any]
-) -> None:
-    _type_the_example(tmp_path, dynamodb_server, defaults, expected)
+def test_the_example_of_2019_works_on_our_server(tmp_path: Path) -> None:
+    _type_the_example(tmp_path, dynamodb_server, "2019", OF_2019)
 
 
 def _type_the_example(
@@ -112,7 +106,7 @@ def _look_change_delete(service: ApiService, uuid: str, writer: Writer) -> None:
     client = service.client()
     listed = aws("list-event-source-mappings", "--function-name", "my-function")
     assert [each["UUID"] for each in listed["EventSourceMappings"]] == [uuid]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := aws("get-event-source-mapping", "--uuid", uuid))["State"] != "Enabled" or (
         found["LastProcessingResult"] != "OK"
     ):

@@ -53,7 +53,17 @@ FAULTS: dict[str, Order] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# One of each kind; the others, which take as long, run in the slow tier.
+QUICK = (
+    "throttled", "iterators_expire", "reset_in_the_body", "broken_json", "unavailable", "denied",
+    "everything_throttled",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else (pytest.mark.slow,)) for name in FAULTS],
+)
 def test_a_fault_loses_nothing_and_passes(name: str, tmp_path: Path) -> None:
     with wire_server() as server:
         client = server.client(retries=5)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 
 import penstock
 from penstock.audit import Audit
+from penstock.cli.main import main
 from tests.services.environment import clean_environment
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +61,18 @@ class Bench:
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stderr if code else done.stdout
+
+    def refused(self, *arguments: str, code: int = 2, stdin: str = "") -> str:
+        """Give a command in this process, which takes a tenth of the time."""
+        said, given = io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin.encode()))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stderr", said)
+            patch.setattr(sys, "stdin", given)
+            patch.setattr(warnings, "showwarning", warnings.showwarning)
+            with pytest.raises(SystemExit) as left:
+                main(["checkpoint", *arguments, "--state", str(self.state)])
+        assert left.value.code == code, said.getvalue()
+        return said.getvalue()
 
     def audit(self) -> list[dict[str, Any]]:
         return list(Audit(self.state).entries())
@@ -166,14 +181,14 @@ def test_what_cannot_be_moved_is_refused_and_nothing_changes(bench: Bench) -> No
     before = saved(bench, mapping)
     number = before["checkpoint"]["position"]["After"]["sequence"]
 
-    assert "PS111" in bench.cli("set", "nobody", SHARD, "TRIM_HORIZON", code=2)
-    assert "its shards: " + SHARD in bench.cli("set", mapping, "shard-9", "LATEST", code=2)
-    assert "is no position" in bench.cli("set", mapping, SHARD, "yesterday", code=2)
-    assert "not a sequence number" in bench.cli("set", mapping, SHARD, "17", code=2)
+    assert "PS111" in bench.refused("set", "nobody", SHARD, "TRIM_HORIZON")
+    assert "its shards: " + SHARD in bench.refused("set", mapping, "shard-9", "LATEST")
+    assert "is no position" in bench.refused("set", mapping, SHARD, "yesterday")
+    assert "not a sequence number" in bench.refused("set", mapping, SHARD, "17")
     later = number[:-3] + str((int(number[-3:]) + 16) % 1000).zfill(3)
-    assert "PS100" in bench.cli("set", mapping, SHARD, later, code=2)
-    assert "not closed" in bench.cli("set", mapping, SHARD, "SHARD_END", code=2)
-    assert "PS700" in bench.cli("skip", mapping, SHARD, code=1)
+    assert "PS100" in bench.refused("set", mapping, SHARD, later)
+    assert "not closed" in bench.refused("set", mapping, SHARD, "SHARD_END")
+    assert "PS700" in bench.refused("skip", mapping, SHARD, code=1)
 
     whole = json.loads(bench.cli("export", mapping))
     row = whole["rows"][0]
@@ -192,8 +207,8 @@ def test_what_cannot_be_moved_is_refused_and_nothing_changes(bench: Bench) -> No
          "lane that is not there"),
     ):  # fmt: skip
         document = json.dumps(whole | change)
-        assert said in bench.cli("import", mapping, "-", code=2, stdin=document)
-    assert "not JSON" in bench.cli("import", mapping, "-", code=2, stdin="{")
+        assert said in bench.refused("import", mapping, "-", stdin=document)
+    assert "not JSON" in bench.refused("import", mapping, "-", stdin="{")
     assert saved(bench, mapping) == before
     refused = [each for each in bench.audit() if each["outcome"] != "asked"]
     assert {each["outcome"] for each in refused} == {"refused"}

@@ -82,7 +82,7 @@ test: build ## everything that is quick: Rust tests, 2,000 simulated lives, Pyth
 .PHONY: test-slow
 test-slow: build ## what CI runs after `make test`: many kills, every server, 20,000 lives, damaged answers
 	PENSTOCK_LIVES=20000 cargo test --workspace --test swarm --locked --quiet
-	PENSTOCK_FUZZ_SECONDS=60 cargo test --workspace --lib --locked --quiet damaged_
+	PENSTOCK_FUZZ_SECONDS=60 cargo test --workspace --tests --locked --quiet damaged_
 	cargo test --workspace --test command_line --locked --quiet
 	@scripts/beside slow "$(waiting_long)" "$(alone)" $(patience)
 	pytest -m slow $(patience) $(alone)

@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 import warnings
+from types import FrameType
 from typing import Any, Final
 
 from penstock._penstock import Inbox, Invocation
@@ -75,8 +76,7 @@ class Child:
             context = bench.context(invocation, target)
             ending = call(bench, invocation, context)
             del invocation, context
-            if os.getpid() != self._pid:
-                os._exit(0)  # a fork that came back from the handler is not the child
+            self.end_copy()
             self.say(ENDING, _encoded(ending))
 
     def _called(self, kind: bytes, payload: bytes) -> tuple[Invocation, Target]:
@@ -89,6 +89,11 @@ class Child:
         function = self._functions[invocation.handler]
         target = Target(function=function, function_arn=told["arn"], source=told["source"])
         return invocation, target
+
+    def end_copy(self) -> None:
+        """End this process if it is a fork that came back from user code, and not the child."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def say(self, kind: bytes, payload: bytes) -> None:
         """Send a message, from any thread."""
@@ -120,10 +125,15 @@ def main() -> None:
     """Serve the parent at the descriptor that the first argument names."""
     line, memory, size, parent = (int(argument) for argument in sys.argv[1:5])
     die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not ignored: programs that handlers start would inherit that.
+        signal.signal(number, leave_to_parent)
+        signal.siginterrupt(number, False)
     channel = Channel(socket.socket(fileno=line))
     os.set_inheritable(line, False)
     child = Child(channel, Inbox(memory if memory >= 0 else None, size))
+    if memory >= 0:
+        os.close(memory)  # the map stays, and handlers cannot write to it
     # The parent has said so already.
     warnings.filterwarnings("ignore", "this penstock is a debug build", RuntimeWarning)
     first = channel.receive()
@@ -134,6 +144,7 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 -- whatever an import raises is told
         child.say(BROKEN, json.dumps(_told(error)).encode())
         sys.exit(1)
+    child.end_copy()  # an import may fork as a handler may
     child.say(READY, b"")
     with contextlib.suppress(OSError):
         child.work(bench)
@@ -141,6 +152,10 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(0)  # threads of handlers do not keep a child that is not needed
+
+
+def leave_to_parent(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: who stops the service stops its parent, which lets its children finish."""
 
 
 def die_with(parent: int) -> None:

@@ -35,6 +35,7 @@ class LoopPool:
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
+        self._over = False
         self._runner = threading.Thread(target=self._run, name="penstock-loop")
         self._feeder = threading.Thread(target=self._feed, name="penstock-feeder")
 
@@ -55,13 +56,14 @@ class LoopPool:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        while True:
+        while not self._over:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 log.error("a task of a handler asked the program to exit; it goes on")
-                continue
-            break
+            else:
+                if not self._over:
+                    log.error("a handler stopped the loop that coroutines share; it goes on")
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -92,7 +94,11 @@ class LoopPool:
         waiting = asyncio.gather(*self._tasks, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
-        waiting.add_done_callback(lambda _: self._loop.stop())
+        waiting.add_done_callback(lambda _: self._end())
+
+    def _end(self) -> None:
+        self._over = True
+        self._loop.stop()
 
     def _give_back(self, slot: int) -> None:
         self._free.append(slot)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ctypes
-import json
-import logging
 import math
 import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
 import penstock
+from tests.python.integration import hell_async, hell_process
 
-_LOCK: Final = threading.Lock()
-_SECONDS: Final = 60
+Harmful = Callable[[Any], Any]
 
 
 class Unspeakable(Exception):
@@ -39,12 +33,42 @@ def raises_unspeakable(_: Any) -> Any:
     raise Unspeakable
 
 
+def raises_a_megabyte(_: Any) -> Any:
+    raise ValueError("x" * 1_000_000)
+
+
 def raises_keyboard_interrupt(_: Any) -> Any:
     raise KeyboardInterrupt
 
 
+def raises_stop_iteration(_: Any) -> Any:
+    raise StopIteration
+
+
+def raises_generator_exit(_: Any) -> Any:
+    raise GeneratorExit
+
+
+def raises_cancelled(_: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+def raises_a_group(_: Any) -> Any:
+    raise BaseExceptionGroup("several", [SystemExit(0), ValueError("no")])
+
+
+def raises_in_a_chain_without_end(_: Any) -> Any:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+
+def asks_for_too_much_memory(_: Any) -> Any:
+    return bytearray(2**62)
+
+
 def exits(_: Any) -> Any:
-    sys.exit(0)
+    raise SystemExit(0)
 
 
 def recurses(_: Any) -> Any:
@@ -81,126 +105,75 @@ def returns_unknown_failures(_: Any) -> Any:
     return {"batchItemFailures": [{"itemIdentifier": "nobody"}]}
 
 
-def dies_with_success(_: Any) -> Any:
-    os._exit(0)
-
-
-def dies_of_a_segfault(_: Any) -> Any:
-    ctypes.string_at(0)
-
-
-def dies_killed(_: Any) -> Any:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def dies_aborted(_: Any) -> Any:
-    os.abort()
-
-
-def dies_of_the_stack(_: Any) -> Any:
-    sys.setrecursionlimit(10**9)
-    threading.stack_size(64 * 1024)
-    _dig(0)
-
-
-def sleeps(_: Any) -> Any:
-    time.sleep(_SECONDS)
-
-
-def holds_the_interpreter(_: Any) -> Any:
-    ctypes.PyDLL(None).sleep(_SECONDS)
-
-
-def waits_for_itself(_: Any) -> Any:
-    with _LOCK:
-        _LOCK.acquire()
-
-
-def ignores_signals_and_sleeps(_: Any) -> Any:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    time.sleep(_SECONDS)
-
-
-def closes_every_descriptor(_: Any) -> Any:
-    os.closerange(0, 1024)
-
-
-def writes_on_every_descriptor(_: Any) -> Any:
-    for descriptor in range(3, 64):
-        try:
-            os.write(descriptor, b"rubbish" * 10)
-        except OSError:
-            continue
-
-
-def closes_its_output(_: Any) -> Any:
-    os.closerange(1, 3)
-
-
-def changes_directory(_: Any) -> Any:
-    os.chdir("/")
-
-
-def patches_modules(_: Any) -> Any:
-    time.time = lambda: 0.0
-    json.dumps = json.loads  # type: ignore[assignment]
-    logging.getLogger().handlers.clear()
-
-
-def shouts(_: Any) -> Any:
-    with contextlib.suppress(OSError):  # another may have closed it
-        sys.stdout.write("x" * 1_000_000)
-
-
-def leaves_a_thread(_: Any) -> Any:
-    threading.Thread(target=time.sleep, args=(_SECONDS,)).start()
+def returns_wrong_keys(_: Any) -> Any:
+    return {"batchItemFailures": [{"identifier": 1}]}
 
 
 def changes_the_event(event: Any) -> Any:
     event["Records"].clear()
 
 
-def forks_and_returns_twice(_: Any) -> Any:
-    os.fork()
+def keeps_the_event(event: Any) -> Any:
+    _KEPT.append(event)
 
+
+def changes_directory(_: Any) -> Any:
+    os.chdir("/")
+
+
+def holds_the_interpreter_for_a_moment(_: Any) -> Any:
+    ctypes.PyDLL(None).usleep(300_000)
+
+
+_KEPT: Final[list[Any]] = []
 
 # Fail everywhere, and leave the process as it was.
-FAIL: Final[tuple[Callable[[Any], Any], ...]] = (
-    raises, raises_unspeakable, raises_keyboard_interrupt, exits, recurses, returns_bytes,
+FAIL: Final[tuple[Harmful, ...]] = (
+    raises, raises_unspeakable, raises_a_megabyte, raises_keyboard_interrupt,
+    raises_stop_iteration, raises_generator_exit, raises_cancelled, raises_a_group,
+    raises_in_a_chain_without_end, asks_for_too_much_memory, exits, recurses, returns_bytes,
     returns_nan, returns_cycle, returns_generator, returns_coroutine, returns_too_much,
-    returns_unknown_failures,
+    returns_unknown_failures, returns_wrong_keys,
 )  # fmt: skip
-# Only a process of its own survives these.
-DIE: Final[tuple[Callable[[Any], Any], ...]] = (
-    dies_with_success, dies_of_a_segfault, dies_killed, dies_aborted, dies_of_the_stack,
-    closes_every_descriptor, writes_on_every_descriptor, patches_modules,
+# Bad manners that fail no batch, wherever it runs.
+LIVE: Final[tuple[Harmful, ...]] = (
+    changes_the_event, keeps_the_event, changes_directory, holds_the_interpreter_for_a_moment,
+    hell_process.shouts, hell_process.leaves_a_thread,
 )  # fmt: skip
-HANG: Final[tuple[Callable[[Any], Any], ...]] = (
-    sleeps, holds_the_interpreter, waits_for_itself, ignores_signals_and_sleeps,
-)  # fmt: skip
-# Bad manners that fail no batch.
-LIVE: Final[tuple[Callable[[Any], Any], ...]] = (
-    closes_its_output, changes_directory, shouts, leaves_a_thread, changes_the_event,
-    forks_and_returns_twice,
-)  # fmt: skip
-ALL: Final = {each.__name__: each for each in (*FAIL, *DIE, *HANG, *LIVE)}
+# On a thread these are only slow: HELL_SECONDS says how slow.
+SLOW: Final[tuple[Harmful, ...]] = (hell_process.sleeps, hell_process.waits_for_itself)
+
+PLAIN: Final = {
+    each.__name__: each
+    for each in (*FAIL, *LIVE, *hell_process.DIE, *hell_process.HANG, *hell_process.LIVE)
+}
+AWAITED: Final = {
+    each.__name__: each for each in (*hell_async.FAIL, *hell_async.HANG, *hell_async.LIVE)
+}
 
 
 def handler(event: dict[str, Any], context: penstock.Context) -> Any:
-    """Do what the first record that is not healthy says; note what was handled in a journal."""
-    journal = Path(os.environ["HELL_JOURNAL"])
-    records = [record["kinesis"] for record in event["Records"]]
-    marks = [base64.b64decode(record["data"]).decode() for record in records]
-    with journal.open("a") as file:
-        file.write(f"C {os.getpid()} {len(marks)}\n")
+    """Do what the records say that are not healthy; note what was handled in a journal."""
+    records = begun(event)
     answer = None
-    for mark in marks:
-        if mark in ALL and answer is None:
-            answer = ALL[mark](event)
-    lines = [f"H {r['partitionKey']} {m}\n" for r, m in zip(records, marks, strict=True)]
-    with journal.open("a") as file:
-        file.write("".join(lines))
+    for _, mark in records:
+        if mark in PLAIN and answer is None:
+            answer = PLAIN[mark](event)
+    note("H", records)
+    return answer
+
+
+async def async_handler(event: dict[str, Any], context: penstock.Context) -> Any:
+    """Do the same as a coroutine, which can do some things more."""
+    records = begun(event)
+    answer = None
+    for _, mark in records:
+        if mark in AWAITED:
+            awaited: Coroutine[Any, Any, Any] = AWAITED[mark]()
+            answer = await awaited
+        elif mark in PLAIN and answer is None:
+            answer = PLAIN[mark](event)
+    note("H", records)
     return answer
 
 
@@ -213,34 +186,38 @@ def init_unless_broken() -> None:
 def lane_handler(event: dict[str, Any], context: penstock.Context) -> None:
     """Note which child ran which lane; a record may be the name of something harmful."""
     place = context.penstock
-    marks = [base64.b64decode(each["kinesis"]["data"]).decode() for each in event["Records"]]
-    with Path(os.environ["HELL_JOURNAL"]).open("a") as file:
-        file.write(f"C {os.getpid()} {place.shard}/{place.lane}\n")
-    for mark in marks:
-        if mark in ALL:
-            ALL[mark](event)
+    records = told(event)
+    note("C", [(str(os.getpid()), f"{place.shard}/{place.lane}")])
+    for _, mark in records:
+        if mark in PLAIN:
+            PLAIN[mark](event)
         time.sleep(0.002 * (place.lane % 3))
-    with Path(os.environ["HELL_JOURNAL"]).open("a") as file:
-        file.writelines(
-            f"H {each['kinesis']['partitionKey']} {mark}\n"
-            for each, mark in zip(event["Records"], marks, strict=True)
-        )
+    note("H", records)
 
 
 def queue_handler(event: dict[str, Any], context: penstock.Context) -> Any:
     """Note messages as they came; a body may be the name of something harmful."""
     for record in event["Records"]:
-        if record["body"] in ALL:
-            ALL[record["body"]](event)
+        if record["body"] in PLAIN:
+            PLAIN[record["body"]](event)
+    note("H", [(record["eventSource"], record["body"]) for record in event["Records"]])
+
+
+def begun(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """Note a call; give keys and marks of its records."""
+    records = told(event)
+    note("C", [(str(os.getpid()), str(len(records)))])
+    return records
+
+
+def told(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """Give keys and marks of an event's records."""
+    records = [record["kinesis"] for record in event["Records"]]
+    return [(r["partitionKey"], base64.b64decode(r["data"]).decode()) for r in records]
+
+
+def note(kind: str, pairs: list[tuple[str, str]]) -> None:
+    """Write lines to the journal, at once."""
+    text = "".join(f"{kind} {first} {second}\n" for first, second in pairs)
     with Path(os.environ["HELL_JOURNAL"]).open("a") as file:
-        for record in event["Records"]:
-            file.write(f"H {record['eventSource']} {record['body']}\n")
-
-
-async def async_handler(event: dict[str, Any], context: penstock.Context) -> Any:
-    """The same as a coroutine."""
-    return handler(event, context)
-
-
-def _dig(depth: int) -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(_dig)(depth + 1)
+        file.write(text)

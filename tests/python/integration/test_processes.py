@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
 
 import penstock
 from tests.python.integration import harness, hell
+from tests.python.integration.journals import NAME, assert_in_order, lines, running, until
 
-HEALTHY = 120
-KEYS = 8
 RETRIES = 2
-GONE_WITHIN_S = 1.0
 
 
 @pytest.fixture
@@ -33,67 +24,8 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where handlers say what they have handled."""
     path = tmp_path / "journal"
     path.touch()
-    monkeypatch.setenv("HELL_JOURNAL", str(path))
+    monkeypatch.setenv(NAME, str(path))
     return path
-
-
-@pytest.mark.parametrize(
-    ("pool", "handler", "harmful"),
-    [
-        ("process", hell.handler, (*hell.FAIL, *hell.DIE, *hell.HANG)),
-        ("threads", hell.handler, hell.FAIL),
-        ("threads", hell.async_handler, hell.FAIL),
-    ],
-    ids=["processes", "threads", "coroutines"],
-)
-def test_a_handler_from_hell_fails_its_own_record_and_no_other(
-    pool: str,
-    handler: Callable[..., Any],
-    harmful: tuple[Callable[[Any], Any], ...],
-    journal: Path,
-    tmp_path: Path,
-) -> None:
-    failures = tmp_path / "failures.jsonl"
-    app = penstock.App(state=":memory:", streams={"orders": 2}, pool=pool, workers=2)
-    app.function(timeout="2500ms")(handler)
-    app.add(
-        penstock.Mapping(
-            "stream:orders",
-            handler,
-            batch_size=2,
-            parallelization_factor=2,
-            starting_position="TRIM_HORIZON",
-            bisect_batch_on_function_error=True,
-            maximum_retry_attempts=0,
-            function_response_types=["ReportBatchItemFailures"],
-            on_failure=f"file:{failures}",
-        )
-    )
-    harmless = hell.LIVE if pool == "process" else (hell.changes_the_event,)
-    bad = [each.__name__ for each in (*harmful, *harmless)]
-    marks = [str(n) for n in range(HEALTHY)]
-    for place, name in enumerate(bad):
-        marks.insert(place * 4 + 2, name)
-    with app.background() as engine:
-        engine.put("orders", [(f"k{n % KEYS}", m.encode()) for n, m in enumerate(marks)])
-        sent = {m: f"k{n % KEYS}" for n, m in enumerate(marks)}
-        harness.until_idle(engine, timeout_s=150)
-        counters = engine.snapshot()["mappings"][0]["counters"]
-    given_up = {each.__name__ for each in harmful}
-    handled = lines(journal, "H")
-    assert {mark for _, mark in handled} - given_up == set(marks) - given_up
-    assert counters["delivered"] == len(given_up), f"{counters}"
-    assert counters["succeeded"] == len(marks) - len(given_up)
-    conditions = [json.loads(line) for line in failures.read_text().splitlines()]
-    assert all(each["KinesisBatchInfo"]["batchSize"] == 1 for each in conditions)
-    # Order: what was handled of a key came in the order in which it was put.
-    seen: dict[str, list[int]] = defaultdict(list)
-    for key, mark in handled:
-        if mark in sent and mark not in given_up:
-            place = marks.index(mark)
-            if place not in seen[key]:
-                seen[key].append(place)
-    assert all(places == sorted(places) for places in seen.values())
 
 
 def test_the_record_that_kills_is_found_in_few_calls(journal: Path, tmp_path: Path) -> None:
@@ -113,14 +45,14 @@ def test_the_record_that_kills_is_found_in_few_calls(journal: Path, tmp_path: Pa
         )
     )
     marks = [f"{n}" for n in range(records)]
-    marks[3_717] = "dies_with_success"
+    marks[3_717] = "dies_with_failure"
     with app.background() as engine:
         engine.put("orders", [(f"k{n}", mark.encode()) for n, mark in enumerate(marks)])
         harness.until_idle(engine, timeout_s=120)
     calls = lines(journal, "C")
     bound = 2 * math.ceil(math.log2(records)) + 1 + RETRIES
     assert len(calls) <= bound, f"{len(calls)} calls, more than {bound}"
-    assert {mark for _, mark in lines(journal, "H")} == set(marks) - {"dies_with_success"}
+    assert {mark for _, mark in lines(journal, "H")} == set(marks) - {"dies_with_failure"}
     documents = [json.loads(line) for line in failures.read_text().splitlines()]
     assert [each["KinesisBatchInfo"]["batchSize"] for each in documents] == [1]
     assert documents[0]["requestContext"]["approximateInvokeCount"] == RETRIES + 1
@@ -192,65 +124,6 @@ def test_lanes_of_a_child_that_cannot_be_started_go_on_elsewhere(
     assert_in_order(journal, 400)
 
 
-def test_children_are_replaced_between_batches(journal: Path) -> None:
-    children = penstock.Children(maximum_invocations=3)
-    app = penstock.App(
-        state=":memory:", streams={"orders": 1}, pool="process", workers=1, children=children
-    )
-    app.add(mapping(batch_size=1))
-    with app.background() as engine:
-        engine.put("orders", [("k", b"%d" % n) for n in range(10)])
-        harness.until_idle(engine)
-    calls = [pid for pid, _ in lines(journal, "C")]
-    assert [len([c for c in calls if c == pid]) for pid in dict.fromkeys(calls)] == [3, 3, 3, 1]
-    assert [mark for _, mark in lines(journal, "H")] == [f"{n}" for n in range(10)]
-
-
-def test_events_go_by_pipes_where_there_is_no_shared_memory(
-    journal: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "memfd_create", full, raising=False)
-    app = penstock.App(state=":memory:", streams={"orders": 1}, pool="process", workers=1)
-    app.add(mapping(batch_size=100))
-    with caplog.at_level(logging.WARNING), app.background() as engine:
-        engine.put("orders", [("k", b"%d" % n) for n in range(1_000)])
-        harness.until_idle(engine)
-    assert [mark for _, mark in lines(journal, "H")] == [f"{n}" for n in range(1_000)]
-    assert "no shared memory can be had" in caplog.text
-
-
-def test_a_child_that_cannot_import_is_named_and_not_spun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "fragile.py").write_text(
-        "import os\n"
-        "if 'FRAGILE' in os.environ:\n"
-        "    raise LookupError('no database here')\n"
-        "def handler(event, context):\n"
-        "    pass\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    import fragile  # type: ignore[import-not-found]
-
-    monkeypatch.setenv("FRAGILE", "1")
-    app = penstock.App(state=":memory:", streams={"orders": 1}, pool="process", workers=1)
-    app.add(penstock.Mapping("stream:orders", fragile.handler, starting_position="TRIM_HORIZON"))
-    with caplog.at_level(logging.ERROR, "penstock"), app.background() as engine:
-        engine.put("orders", [("k", b"x")])
-        until(lambda: engine.children()[0]["state"] == "failing")
-        told = engine.children()[0]["message"]
-        time.sleep(1.0)
-        started = caplog.text.count("did not start")
-        counters = engine.snapshot()["mappings"][0]["counters"]
-    assert "LookupError: no database here" in told
-    assert "fragile.py:3" in told
-    assert started <= 3, "the child is started again and again"
-    assert counters["invocations"] == 0, "no attempt may be charged"
-
-
 def test_messages_of_queues_reach_children(journal: Path) -> None:
     app = penstock.App(
         state=":memory:",
@@ -264,52 +137,11 @@ def test_messages_of_queues_reach_children(journal: Path) -> None:
     app.function(timeout="2s")(hell.queue_handler)
     app.add(penstock.Mapping("queue:jobs", hell.queue_handler, batch_size=1))
     with app.background() as engine:
-        engine.send("jobs", [*(f"{n}" for n in range(50)), "dies_with_success"])
+        engine.send("jobs", [*(f"{n}" for n in range(50)), "dies_with_failure"])
         until(lambda: len(engine.queues.browse("dead")) == 1)
         until(lambda: len(lines(journal, "H")) >= 50)
     # A call that the machine holds up for longer than it may take is made once more.
     assert set(lines(journal, "H")) == {("aws:sqs", f"{n}") for n in range(50)}
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_no_child_outlives_a_killed_parent(kills: int, journal: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "tests.python.integration.test_processes", str(tmp_path)]
-    outlived = []
-    for kill in range(kills):
-        with subprocess.Popen(program, stdout=subprocess.DEVNULL) as parent:
-            seen = len(lines(journal, "C"))
-            until(partial(has_more, journal, seen + 2))
-            time.sleep(kill % 7 * 0.02)
-            parent.send_signal(signal.SIGKILL)
-        pids = {int(pid) for pid, _ in lines(journal, "C")}
-        killed = time.monotonic()
-        until(partial(all_are_gone, pids))
-        outlived.append(time.monotonic() - killed)
-    # The machine may hold up a few; a child that has to look for its parent is late every time.
-    assert median(outlived) <= GONE_WITHIN_S, outlived
-    app = parent_app(tmp_path)
-    with app.background() as engine:
-        harness.until_idle(engine, timeout_s=60)
-    handled = {mark for _, mark in lines(journal, "H")}
-    assert handled >= {f"{n}" for n in range(put_so_far(tmp_path))}, "records were lost"
-
-
-def test_what_a_child_cannot_import_is_refused() -> None:
-    app = penstock.App(state=":memory:", streams={"orders": 1}, pool="process")
-
-    def local(event: Any, context: Any) -> None:
-        """Cannot be found by its name."""
-
-    for handler, reason in ((local, "local to another function"), (lambda e, c: None, "lambda")):
-        with pytest.raises(penstock.ConfigurationError, match=reason) as refused:
-            app.add(penstock.Mapping("stream:orders", handler, starting_position="LATEST"))
-        assert refused.value.code == "PS117"
-
-
-def mapping(**options: Any) -> penstock.Mapping:
-    return penstock.Mapping(
-        "stream:orders", hell.handler, starting_position="TRIM_HORIZON", **options
-    )
 
 
 def lanes_mapping(**options: Any) -> penstock.Mapping:
@@ -347,69 +179,3 @@ def children_of_lanes(journal: Path) -> dict[str, list[int]]:
         if homes[lane][-1:] != [int(pid)]:
             homes[lane].append(int(pid))
     return homes
-
-
-def assert_in_order(journal: Path, count: int) -> None:
-    """Everything was handled, and what is of one key in the order in which it was put."""
-    handled = lines(journal, "H")
-    assert {int(mark) for _, mark in handled} == set(range(count))
-    seen: dict[str, list[int]] = defaultdict(list)
-    for key, mark in handled:
-        if int(mark) not in seen[key]:
-            seen[key].append(int(mark))
-    assert all(numbers == sorted(numbers) for numbers in seen.values())
-
-
-def all_are_gone(pids: set[int]) -> bool:
-    return not any(map(running, pids))
-
-
-def has_more(journal: Path, calls: int) -> bool:
-    return len(lines(journal, "C")) > calls
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.02)
-
-
-def lines(journal: Path, kind: str) -> list[tuple[str, str]]:
-    text = journal.read_text().rpartition("\n")[0]
-    split = [line.split(" ") for line in text.splitlines()]
-    return [(first, second) for mark, first, second in split if mark == kind]
-
-
-def running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def parent_app(folder: Path) -> penstock.App:
-    app = penstock.App(state=folder / "state", streams={"orders": 2}, pool="process", workers=2)
-    app.add(mapping(batch_size=20, parallelization_factor=2))
-    return app
-
-
-def put_so_far(folder: Path) -> int:
-    path = folder / "put"
-    return int(path.read_text()) if path.exists() else 0
-
-
-def _parent(folder: Path) -> None:
-    """Put and handle until somebody kills this process."""
-    with parent_app(folder).background() as engine:
-        while True:
-            first = put_so_far(folder)
-            engine.put("orders", [(f"k{n % KEYS}", b"%d" % n) for n in range(first, first + 50)])
-            (folder / "put.new").write_text(str(first + 50))
-            (folder / "put.new").replace(folder / "put")
-            time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    _parent(Path(sys.argv[1]))

@@ -35,6 +35,7 @@ from penstock.workers.frames import (
     Channel,
     Rubbish,
 )
+from penstock.workers.guard import Guard
 from penstock.workers.output import Lines
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ log = logging.getLogger("penstock.workers")
 MEMORY_BYTES: Final = 32 * 1024 * 1024
 _SLICE_SECONDS: Final = 0.25
 _QUIT_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.005
 
 
 class ChildFailed(Exception):
@@ -67,7 +69,7 @@ class Answered:
 class ChildProcess:
     """One child, from its start to its end."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], guard: Guard) -> None:
         ours, theirs = socket.socketpair()
         memory = _shared_memory()
         self._channel = Channel(ours)
@@ -92,6 +94,8 @@ class ChildProcess:
             theirs.close()
             if memory is not None:
                 os.close(memory)  # the map stays
+        self._guard = guard
+        guard.watch(self._process.pid)  # before it can start anything: it has no setup yet
         self.lines.watch(self._process.stdout, self._process.stderr)
 
     @property
@@ -119,7 +123,7 @@ class ChildProcess:
 
     def hand_over(self, invocation: Invocation, target: Target) -> None:
         """Give the child a call to make; ChildFailed says that it never began."""
-        if self._process.poll() is not None:
+        if self._ended():
             raise ChildFailed(self._death())
         length = self._outbox.write(invocation)
         try:
@@ -149,8 +153,7 @@ class ChildProcess:
         """End a child that has nothing to do."""
         with contextlib.suppress(OSError):
             self._channel.send(QUIT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_QUIT_SECONDS)
+        self._ended(_QUIT_SECONDS)
         self.kill()
 
     def kill(self) -> None:
@@ -158,6 +161,7 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._guard.forget(self._process.pid)
         self._channel.close()
         self.lines.end()
 
@@ -168,7 +172,7 @@ class ChildProcess:
                 message = self._channel.receive(max(0.0001, min(left, _SLICE_SECONDS)))
             except TimeoutError:
                 # A grandchild may hold the line open, so its silence proves nothing.
-                if self._process.poll() is not None:
+                if self._ended():
                     raise ChildFailed(self._death()) from None
                 if left <= 0 or given_up():
                     raise ChildTimedOut from None
@@ -184,14 +188,36 @@ class ChildProcess:
             _relay(message[1])
 
     def _death(self) -> str:
-        try:
-            code = self._process.wait(_QUIT_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not self._ended(_QUIT_SECONDS):
             return f"it closed its channel and went on{self._last()}"
+        code = self._code() or 0
         if code < 0:
             with contextlib.suppress(ValueError):
                 return f"it was killed by {signal.Signals(-code).name}{self._last()}"
         return f"it exited with code {code}{self._last()}"
+
+    def _ended(self, seconds: float = 0.0) -> bool:
+        """Whether the child ends within so long; its number stays taken until it is killed."""
+        until = time.monotonic() + seconds
+        while self._code() is None:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _code(self) -> int | None:
+        # A child that was waited for has given its number back, and with it that of its group:
+        # killing the group after that could hit a stranger.
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return self._process.poll()
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            found = os.waitid(os.P_PID, self._process.pid, how)
+        except ChildProcessError:  # somebody else has waited for it
+            return self._process.poll()
+        if found is None:
+            return None
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
     def _last(self) -> str:
         text = self.lines.last()

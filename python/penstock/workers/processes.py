@@ -23,6 +23,7 @@ from penstock.workers import WAIT_SECONDS, Running, Shop, main_thread_gone
 from penstock.workers.calls import Ending, timed_out
 from penstock.workers.children import Children
 from penstock.workers.entry import check_found, entry_of
+from penstock.workers.guard import Guard
 from penstock.workers.process import ChildFailed, ChildProcess, ChildTimedOut
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class ProcessPool:
         # Slots whose lanes stay with them; the lock is held while the engine is told.
         self._crew = set(range(slots))
         self._crew_lock = threading.Lock()
+        self._guard = Guard(children.variables())
+        self._owners = slots
         self._slots = [Slot(number=number) for number in range(slots)]
         self._threads = [
             threading.Thread(target=self._own, args=(slot,), name=f"penstock-child-{slot.number}")
@@ -112,13 +115,22 @@ class ProcessPool:
             pass
         finally:
             slot.turn("ended")
-            if slot.child is not None:
-                slot.child.quit()
+            child, slot.child = slot.child, None
+            if child is not None:
+                child.quit()
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._crew_lock:
+            self._owners -= 1
+            last = self._owners == 0
+        if last:
+            self._guard.end()
 
     def _fill(self, slot: Slot) -> bool:
         slot.turn("starting")
         try:
-            child = ChildProcess(self._children.variables())
+            child = ChildProcess(self._children.variables(), self._guard)
         except ChildFailed as error:
             self._not_started(slot, str(error))
             return False

@@ -35,7 +35,7 @@ waiting := tests/python/conformance tests/wire tests/ruler \
 waiting_long := tests/wire tests/python/integration/test_sqs.py
 # Those of the slow tier that measure, or need every core: nothing runs beside them.
 alone := tests/python/budgets tests/python/memory $(addprefix tests/python/integration/test_,\
-    api_fuzz.py wheel.py kills.py processes.py)
+    api_fuzz.py wheel.py kills.py hell.py orphans.py)
 patience := --timeout 400 -o faulthandler_timeout=380
 # How many interleaved rounds `make bench` takes the median of.
 ROUNDS ?= 7

@@ -4,6 +4,7 @@
 //! the trace, never the mapping; the tail is there for the one time that something panics.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,32 +66,30 @@ impl Tracer {
 
     /// The engine is about to be born with these.
     pub(crate) fn header(&mut self, config: &MappingConfig, resume: &Resume, seed: u64, now: Now) {
-        self.tail.add(|| {
-            format!(
-                "{} born, seed {seed}, {} rows",
-                now.mono.0,
-                resume.rows.len()
-            )
-        });
+        let rows = resume.rows.len();
+        self.tail.add(format_args!(
+            "{} born, seed {seed}, {rows} rows",
+            now.mono.0
+        ));
         self.write(|| TraceLine::header(config, resume, seed, now));
     }
 
     /// The engine is about to be given an input.
     pub(crate) fn input(&mut self, input: &Input, now: Now) {
-        self.tail.add(|| format!("{} {input:?}", now.mono.0));
+        self.tail.add(format_args!("{} {input:?}", now.mono.0));
         self.write(|| TraceLine::input(input, now));
     }
 
     /// The engine is about to be told the time.
     pub(crate) fn timeout(&mut self, now: Now) {
-        self.tail.add(|| format!("{} timeout", now.mono.0));
+        self.tail.add(format_args!("{} timeout", now.mono.0));
         self.write(|| TraceLine::Timeout { now });
     }
 
     /// The engine is about to be offered a worker.
     pub(crate) fn offer(&mut self, slot: SlotId, now: Now) {
         self.tail
-            .add(|| format!("{} offer of slot {}", now.mono.0, slot.0));
+            .add(format_args!("{} offer of slot {}", now.mono.0, slot.0));
         self.write(|| TraceLine::Offer { now, slot });
     }
 
@@ -125,13 +124,17 @@ impl Tracer {
 }
 
 impl Tail {
-    fn add(&self, step: impl FnOnce() -> String) {
-        let step = step();
+    fn add(&self, step: fmt::Arguments<'_>) {
         let mut steps = self.steps();
-        if steps.len() == TAIL_STEPS {
-            steps.pop_front();
-        }
-        steps.push_back(step);
+        // The text of the oldest step is written over.
+        let mut text = match steps.len() {
+            TAIL_STEPS => steps.pop_front().unwrap_or_default(),
+            _ => String::new(),
+        };
+        text.clear();
+        // Nothing that is shown here fails to show itself.
+        let _ = fmt::write(&mut text, step);
+        steps.push_back(text);
     }
 
     /// Writes the last steps into a new file of `directory`; gives its path.

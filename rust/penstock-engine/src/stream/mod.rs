@@ -15,6 +15,7 @@ mod lane;
 mod line;
 mod lineage;
 mod moves;
+mod pace;
 mod picture;
 mod reader;
 mod retention;

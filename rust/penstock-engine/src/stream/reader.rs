@@ -1,10 +1,9 @@
 //! Decides when to read a shard, and takes in what comes.
 //!
 //! Rules: positions are the truth, the source's iterators are its own affair; one read at a time;
-//! no read without room (records, bytes, distance from the watermark); no wait between reads that
-//! returned data while there is more, at most so many reads a second at the tip, and one every
-//! `idle_interval` when nothing comes; a source that goes backwards is at fault; parts of an answer
-//! are taken in as they come, and a read that fails behind them goes on behind them.
+//! no read without room (records, bytes, distance from the watermark); a source that goes backwards
+//! is at fault; parts of an answer are taken in as they come, and a read that fails behind them
+//! goes on behind them. How much is read and how often says `pace.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +47,8 @@ pub(crate) struct Reader {
     pub arriving: bool,
     pub starved: bool,
     pub full_since: Option<Wall>,
-    started: Mono,
-    bytes_per_record: u64,
+    pub started: Mono,
+    pub bytes_per_record: u64,
 }
 
 /// A fault of the source that is being waited out.
@@ -106,32 +105,6 @@ impl Reader {
             _ => Inflow::Open,
         }
     }
-
-    fn expects(&self, limit: u32, config: &MappingConfig) -> u64 {
-        (u64::from(limit) * self.bytes_per_record).min(config.source.fetch_bytes_max)
-    }
-
-    fn weigh(&mut self, bytes: u64, records: usize) {
-        let each = bytes / (records as u64).max(1);
-        self.bytes_per_record = (self.bytes_per_record + each.max(64)) / 2;
-    }
-
-    fn pace(&mut self, config: &MappingConfig, got_records: bool, now: Now) {
-        let source = &config.source;
-        let spacing = source.tip_reads_per_second.map_or(Duration::ZERO, |reads| {
-            Duration::from_secs(1) / reads.max(1)
-        });
-        let behind = self.behind_ms.is_some_and(|behind| behind > 0);
-        let waited = source.fetch_wait > Duration::ZERO
-            && now.mono.since(self.started) * 2 >= source.fetch_wait;
-        self.next_at = match (got_records, behind) {
-            (true, true) => now.mono,
-            (true, false) | (false, true) => self.started + spacing,
-            (false, false) if waited => now.mono,
-            (false, false) => self.started + source.idle_interval,
-        };
-        self.next_at = self.next_at.max(now.mono);
-    }
 }
 
 impl Shard {
@@ -156,7 +129,7 @@ impl Shard {
             .buffer
             .compact(|from, to| Shard::queued_between(&self.lanes, from, to));
         core.held_bytes -= freed;
-        let limit = self.reader.limit;
+        let limit = self.reader.asks_for(&core.config);
         let reserve = self.reader.expects(limit, &core.config);
         let room = core
             .config
@@ -403,7 +376,7 @@ impl Shard {
             }
             FaultKind::TooLarge => {
                 core.transition("read:too_large");
-                self.reader.limit = (self.reader.limit / 2).max(1);
+                self.reader.limit = (self.reader.asks_for(&core.config) / 2).max(1);
                 backoff::slow(failures, &mut core.jitter)
             }
             FaultKind::Fatal => {

@@ -28,6 +28,7 @@ tools := $(VIRTUAL_ENV)/.tools
 wheel_tools := $(VIRTUAL_ENV)/.wheel-tools
 installed := $(VIRTUAL_ENV)/.installed
 bench_env := $(CURDIR)/target/bench-env
+peer_envs := $(CURDIR)/target/bench-peers
 # Tests that mostly wait, and measure nothing: they run beside the others of their tier.
 waiting := tests/python/conformance tests/wire tests/ruler \
     $(addprefix tests/python/integration/test_,\
@@ -115,17 +116,34 @@ format: $(tools) ## write every file the way `make lint` wants it
 	ruff check --quiet --fix-only
 	ruff format --quiet
 
-.PHONY: bench
-bench: wheel ## what delivery costs, beside the bound and its peers, with the wheel; ten minutes
+# The wheel in an environment of its own, and the programs that benches run.
+.PHONY: bench-env
+bench-env: wheel
 	@if ! [ -x $(bench_env)/bin/python ]; then python -m venv $(bench_env); fi
 	@scripts/quietly $(bench_env)/bin/python -m pip install -r requirements-dev.txt
 	@scripts/quietly $(bench_env)/bin/python -m pip install -r benches/requirements.txt
 	@scripts/quietly $(bench_env)/bin/python -m pip install --no-deps --force-reinstall \
 	    --no-index --find-links $(DIST) penstock
 	cargo build --release -p penstock-servers -p penstock-bound -p penstock-benches --locked --quiet
+
+.PHONY: bench
+bench: bench-env ## what delivery costs, beside the bound and its peers, with the wheel; ten minutes
 	$(bench_env)/bin/python -m benches.load.page $(ROUNDS) > $(bench_env)/page.md
 	cp $(bench_env)/page.md docs/performance.md
 	@cat docs/performance.md
+
+.PHONY: bench-peers
+bench-peers: bench-env ## the same beside LocalStack, KCL and async-kinesis, installed apart; half an hour
+	@scripts/peer-envs $(peer_envs)
+	$(bench_env)/bin/python -m benches.load.peers $(peer_envs) $(ROUNDS) > $(bench_env)/peers.md
+	cp $(bench_env)/peers.md docs/peers.md
+	@cat docs/peers.md
+
+.PHONY: bench-parts
+bench-parts: bench-env ## the parts by themselves, timed by criterion and pytest-benchmark
+	cargo bench -p penstock-benches --locked --quiet
+	$(bench_env)/bin/python -m pytest benches/python -q -p no:cacheprovider \
+	    --benchmark-group-by=group,param --benchmark-columns=min,median,iqr,rounds
 
 .PHONY: wheel
 wheel: $(wheel_tools) ## an optimised manylinux wheel for this interpreter, in dist/ (DIST=…)

@@ -1,21 +1,33 @@
 """Compares ten lanes with one, for a handler that waits, and checks the order of every key.
 
-`python -m benches.load.lanes`: keys spread evenly, an embedded stream of one shard in memory.
+`python -m benches.load.lanes` prints a table. Keys are spread evenly, and the stream is an embedded
+one of one shard, in memory.
 """
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections import defaultdict
 from typing import Any
 
 import penstock
+from benches.load import rows
+from benches.load.rows import Row
 
 RECORDS = 8_000
 BATCH = 10
 KEYS = 1_000
 WAIT_S = 0.010
+MUST = 9
+
+ROWS = (
+    Row(
+        name="records a second of `ParallelizationFactor` 10, of those of 1",
+        of=lambda one: one["ten"]["rate"] / one["one"]["rate"],
+        least=MUST,
+    ),
+)
 
 
 def run(lanes: int, records: int = RECORDS) -> float:
@@ -50,15 +62,17 @@ def run(lanes: int, records: int = RECORDS) -> float:
     return records / (max(spans) - min(spans))
 
 
-def ratios(rounds: int = 3) -> list[float]:
-    """Give how many times faster ten lanes are than one, for each round, ascending."""
-    return sorted(run(10) / run(1, RECORDS // 8) for _ in range(rounds))
+def table(count: int = 3) -> str:
+    """Give the line in Markdown."""
+    found = [
+        {"ten": {"rate": run(10)}, "one": {"rate": run(1, RECORDS // 8)}} for _ in range(count)
+    ]
+    return rows.table(found, ROWS)
 
 
 def main() -> None:
-    """Print the ratios."""
-    found = ratios()
-    print(json.dumps({"ratios": found, "median": found[len(found) // 2]}))  # noqa: T201
+    """Print the table."""
+    sys.stdout.write(table() + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ class Drain:
     module: str
     records: int
     environment: Mapping[str, str]
+    # The interpreter that has what it needs; None for this one.
+    python: str | None = None
 
 
 @contextlib.contextmanager
@@ -54,11 +56,16 @@ def target() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR") or _ROOT / "target")
 
 
-def run(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
+def run(
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python: str | None = None,
+) -> Result:
     """Run a bench's program and give what it printed."""
     ours = {key: value for key, value in os.environ.items() if key.startswith("PENSTOCK_")}
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [python or sys.executable, "-m", module, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -86,13 +93,18 @@ def interleaved(url: str, drains: Mapping[str, Drain], rounds: int) -> list[dict
     results = []
     for _ in range(rounds):
         wait_for_quiet()
-        results.append(
-            {
-                name: run(drain.module, url, str(drain.records), environment=drain.environment)
-                for name, drain in drains.items()
-            }
-        )
+        results.append({name: _drained(url, drain) for name, drain in drains.items()})
     return results
+
+
+def _drained(url: str, drain: Drain) -> Result:
+    return run(
+        drain.module,
+        url,
+        str(drain.records),
+        environment=drain.environment,
+        python=drain.python,
+    )
 
 
 def wait_for_quiet() -> None:

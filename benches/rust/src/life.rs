@@ -13,7 +13,7 @@ use penstock_engine::record::Page;
 use penstock_engine::time::{Mono, Now, Wall};
 
 /// An engine whose one shard waits for a read to be answered.
-pub(crate) struct Life {
+pub struct Life {
     engine: Engine,
     now: Now,
     fetch: Option<OpId>,
@@ -21,7 +21,8 @@ pub(crate) struct Life {
 
 impl Life {
     /// A mapping that has begun to read.
-    pub(crate) fn begin() -> Self {
+    #[must_use]
+    pub fn begin() -> Self {
         let now = Now {
             mono: Mono(0),
             wall: Wall(1_700_000_000_000),
@@ -36,7 +37,10 @@ impl Life {
     }
 
     /// Answers the read with a page, runs what is due, saves; says how many records ran.
-    pub(crate) fn deliver(&mut self, page: Arc<dyn Page>) -> usize {
+    ///
+    /// # Panics
+    /// When the engine does not read.
+    pub fn deliver(&mut self, page: Arc<dyn Page>) -> usize {
         let op = self.fetch.take().expect("a shard that has room reads");
         let fetched = Fetched {
             page: Some(page),
@@ -103,12 +107,14 @@ fn listing(server_time: Wall) -> ShardListing {
 }
 
 /// A mapping with batches as large as may be.
-pub(crate) fn config() -> MappingConfig {
+#[must_use]
+pub fn config() -> MappingConfig {
     parse(document())
 }
 
 /// The same with a filter of two fields.
-pub(crate) fn filtering() -> MappingConfig {
+#[must_use]
+pub fn filtering() -> MappingConfig {
     let pattern = r#"{"data":{"event_type":["order_placed"],"amount":[{"numeric":[">=",0.5]}]}}"#;
     let mut document = document();
     document["FilterCriteria"] = serde_json::json!({"Filters": [{"Pattern": pattern}]});

@@ -7,22 +7,14 @@
 #![allow(clippy::print_stdout, reason = "a program for the command line")]
 
 mod allocations;
-mod life;
-mod pages;
 
-use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
+use penstock_benches::life;
+use penstock_benches::work::{Delivering, Encoding, Filtering};
 use penstock_engine::config::MappingConfig;
-use penstock_engine::event::json::{CountingSink, JsonSink};
-use penstock_engine::event::{self, EventContext};
-use penstock_engine::filter;
-use penstock_engine::ids::ShardId;
-use penstock_engine::record::{Batch, RecordRef};
 
 use crate::allocations::COUNTER;
-use crate::life::Life;
 
 /// Pages that a life is fed with at most.
 const PAGES: u32 = 8;
@@ -35,10 +27,10 @@ fn main() -> Result<(), String> {
     let times: u32 = times.parse().map_err(|_| format!("{times} is no number"))?;
     let made = match workload.split_once('/') {
         Some(("engine", records)) => engine(count(records)?, times),
-        Some(("json", records)) => sink(count(records)?, times, write),
-        Some(("size", records)) => sink(count(records)?, times, measure),
-        Some(("filter", records)) => filter(count(records)?, times, &life::filtering()),
-        Some(("unfiltered", records)) => filter(count(records)?, times, &life::config()),
+        Some(("json", records)) => sink(count(records)?, times, Encoding::write),
+        Some(("size", records)) => sink(count(records)?, times, Encoding::measure),
+        Some(("filter", records)) => filter(count(records)?, times, life::filtering()),
+        Some(("unfiltered", records)) => filter(count(records)?, times, life::config()),
         _ => return Err(format!("there is no workload {workload}")),
     };
     let Cost {
@@ -71,61 +63,19 @@ fn cost(runs: impl FnOnce()) -> Cost {
 
 /// Batches from their fetch to their checkpoint.
 fn engine(records: usize, times: u32) -> Cost {
-    let mut life = Life::begin();
-    // Always as many, so that making them is not in the difference of two runs.
-    let pages: Vec<_> = (0..PAGES).map(|nth| pages::page(nth, records)).collect();
     assert!(times <= PAGES, "there are pages for {PAGES} times");
-    cost(|| {
-        for page in pages.iter().take(times as usize).cloned() {
-            assert_eq!(life.deliver(page), records, "a batch holds the whole page");
-        }
-    })
+    // Always as many, so that making them is not in the difference of two runs.
+    let mut work = Delivering::of(PAGES, records);
+    cost(|| (0..times).for_each(|_| work.next()))
 }
 
 /// Pages on their way past a mapping's filters.
-fn filter(records: usize, times: u32, config: &MappingConfig) -> Cost {
-    let shard = ShardId::new("shardId-000000000000");
-    let context = EventContext {
-        shard: &shard,
-        config,
-    };
-    let page = pages::orders(records);
-    cost(|| {
-        for _ in 0..times {
-            let passed = black_box(filter::mark(black_box(page.clone()), &context));
-            assert!(Arc::ptr_eq(&passed, &page), "every record passes");
-        }
-    })
+fn filter(records: usize, times: u32, config: MappingConfig) -> Cost {
+    let work = Filtering::of(records, config);
+    cost(|| (0..times).for_each(|_| work.run()))
 }
 
-fn sink(records: usize, times: u32, each: impl Fn(&EventContext<'_>, &Batch)) -> Cost {
-    let config = life::config();
-    let shard = ShardId::new("shardId-000000000000");
-    let context = EventContext {
-        shard: &shard,
-        config: &config,
-    };
-    let page = pages::page(0, records);
-    let records = 0..page.facts().len() as u32;
-    let batch = Batch {
-        pages: vec![page],
-        records: records.map(|index| RecordRef { page: 0, index }).collect(),
-    };
-    cost(|| {
-        for _ in 0..times {
-            each(&context, &batch);
-        }
-    })
-}
-
-fn write(context: &EventContext<'_>, batch: &Batch) {
-    let mut sink = JsonSink::with_capacity(1 << 24);
-    let Ok(()) = event::walk(context, batch, &mut sink);
-    black_box(sink.into_bytes());
-}
-
-fn measure(context: &EventContext<'_>, batch: &Batch) {
-    let mut sink = CountingSink::default();
-    let Ok(()) = event::walk(context, batch, &mut sink);
-    black_box(sink.bytes());
+fn sink(records: usize, times: u32, each: impl Fn(&Encoding)) -> Cost {
+    let work = Encoding::of(records);
+    cost(|| (0..times).for_each(|_| each(&work)))
 }

@@ -15,12 +15,14 @@ const NOTE: &str = "as agreed on the phone, to the door";
 const ARRIVAL: Wall = Wall(1_545_084_650_987);
 
 /// The page at this place of a shard: payloads of 99 bytes, numbers that go up.
-pub(crate) fn page(nth: u32, records: usize) -> Arc<dyn Page> {
+#[must_use]
+pub fn page(nth: u32, records: usize) -> Arc<dyn Page> {
     holding(nth, vec!["YWJj".repeat(33); records])
 }
 
 /// A page of orders: documents of one kibibyte, no two of them the same.
-pub(crate) fn orders(records: usize) -> Arc<dyn Page> {
+#[must_use]
+pub fn orders(records: usize) -> Arc<dyn Page> {
     holding(
         0,
         (0..records)

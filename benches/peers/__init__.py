@@ -1,0 +1,1 @@
+"""Drains of the canned stream by other people's programs, in an environment of their own."""

@@ -1,0 +1,1 @@
+"""Times the parts of the Python side by themselves, with pytest-benchmark."""

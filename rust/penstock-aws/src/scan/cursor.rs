@@ -28,6 +28,12 @@ impl<'a> Cursor<'a> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
+    /// Goes behind a text that must stand here.
+    #[inline]
+    pub(crate) fn skip<const LENGTH: usize>(&mut self, text: &[u8; LENGTH]) -> Option<()> {
+        (self.body[self.at..].first_chunk() == Some(text)).then(|| self.at += LENGTH)
+    }
+
     /// Whether a comma follows, or the end of the object or list.
     pub(crate) fn more(&mut self, end: u8) -> Option<bool> {
         let byte = self.peek()?;
@@ -42,8 +48,11 @@ impl<'a> Cursor<'a> {
     /// What stands between two quotes, when it stands for itself.
     pub(crate) fn plain(&mut self) -> Option<Range<usize>> {
         let range = self.quoted()?;
-        let escaped = |byte: &u8| *byte < 0x20 || *byte == b'\\';
-        (!self.body[range.clone()].iter().any(escaped)).then_some(range)
+        // Without an early exit, so that the compiler looks at many bytes at once.
+        let escaped = |byte: u8| byte < 0x20 || byte == b'\\';
+        let text = &self.body[range.clone()];
+        let any = text.iter().fold(false, |any, byte| any | escaped(*byte));
+        (!any).then_some(range)
     }
 
     /// What stands between a quote and the next one. The caller knows its letters: an escape is
@@ -128,11 +137,13 @@ impl<'a> Cursor<'a> {
 }
 
 /// Digits appended to a number; `None` beyond what a float also holds exactly.
-fn number(digits: &[u8], mut value: u64) -> Option<u64> {
-    for digit in digits {
-        value = value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))?;
+fn number(digits: &[u8], value: u64) -> Option<u64> {
+    let append = |value: u64, digit: &u8| value * 10 + u64::from(digit - b'0');
+    // So few digits behind so small a number cannot overflow.
+    if digits.len() <= 15 && value < 1_000 {
+        return Some(digits.iter().fold(value, append));
     }
+    let append = |value: u64, digit: &u8| value.checked_mul(10)?.checked_add((digit - b'0').into());
+    let value = digits.iter().try_fold(value, append)?;
     (value < 1 << 62).then_some(value)
 }

@@ -80,12 +80,28 @@ impl Cursor<'_> {
         let mut encryption = None;
         self.eat(b'{')?;
         loop {
-            match &self.body[self.member()?] {
-                b"Data" => put(&mut data, self.quoted()?)?,
-                b"PartitionKey" => put(&mut key, self.plain()?)?,
-                b"SequenceNumber" => put(&mut sequence, self.quoted()?)?,
-                b"ApproximateArrivalTimestamp" => put(&mut arrival, self.millis()?)?,
-                b"EncryptionType" => put(&mut encryption, self.plain()?)?,
+            // By the name's first letter, then all of it with its quotes: no search for its end.
+            match self.body.get(self.at + 1)? {
+                b'D' => {
+                    self.skip(br#""Data":"#)?;
+                    put(&mut data, self.quoted()?)?;
+                }
+                b'P' => {
+                    self.skip(br#""PartitionKey":"#)?;
+                    put(&mut key, self.plain()?)?;
+                }
+                b'S' => {
+                    self.skip(br#""SequenceNumber":"#)?;
+                    put(&mut sequence, self.quoted()?)?;
+                }
+                b'A' => {
+                    self.skip(br#""ApproximateArrivalTimestamp":"#)?;
+                    put(&mut arrival, self.millis()?)?;
+                }
+                b'E' => {
+                    self.skip(br#""EncryptionType":"#)?;
+                    put(&mut encryption, self.plain()?)?;
+                }
                 _ => return None,
             }
             if !self.more(b'}')? {

@@ -377,14 +377,17 @@ impl Random {
 fn base64_is_its_letters_in_fours_with_padding_at_the_end() {
     let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for byte in 0..=255 {
-        for place in [0, 5, 37] {
-            let mut text = [b'A'; 40];
-            text[place] = byte;
-            assert_eq!(
-                super::is_base64(&text),
-                letters.as_bytes().contains(&byte),
-                "{byte}"
-            );
+        let good = letters.as_bytes().contains(&byte);
+        for place in [0, 5, 37, 255, 395, 397] {
+            for length in [40, 400].into_iter().filter(|&length| place < length) {
+                let mut text = vec![b'A'; length];
+                text[place] = byte;
+                assert_eq!(
+                    super::is_base64(&text),
+                    good,
+                    "{byte} at {place} of {length}"
+                );
+            }
         }
     }
     for (text, good) in [
@@ -395,5 +398,7 @@ fn base64_is_its_letters_in_fours_with_padding_at_the_end() {
         ("Y===", false),
     ] {
         assert_eq!(super::is_base64(text.as_bytes()), good, "{text}");
+        let long = "A".repeat(400) + text;
+        assert_eq!(super::is_base64(long.as_bytes()), good, "{long}");
     }
 }

@@ -135,11 +135,13 @@ pub enum Mutant {
     LeaseMovedUndrained,
     /// Leases are asked for wherever somebody has one more.
     LeasesThrash,
+    /// The fence of a lease counts after another program has taken the row.
+    StaleFenceCounts,
 }
 
 impl Mutant {
     /// All of them, in order.
-    pub const ALL: [Mutant; 58] = [
+    pub const ALL: [Mutant; 59] = [
         Self::CheckpointAtHighestFinished,
         Self::CheckpointAtRead,
         Self::SplitCharged,
@@ -198,6 +200,7 @@ impl Mutant {
         Self::LeaseFenceReused,
         Self::LeaseMovedUndrained,
         Self::LeasesThrash,
+        Self::StaleFenceCounts,
     ];
     /// How many of the first are of the machine for streams.
     pub const OF_STREAMS: usize = Self::DeleteBeforeSuccess as usize;

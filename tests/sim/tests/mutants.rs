@@ -149,6 +149,8 @@ seen! {
         by "moves_repeat_nothing" | "lease_is_exclusive";
     leases_that_move_for_nothing_are_seen: LeasesThrash
         by "moves_are_rare" | "even_shares_rest";
+    a_fence_that_counts_on_a_row_of_another_program_is_seen: StaleFenceCounts
+        by "others_are_left_alone";
 }
 
 fn is_seen(mutant: Mutant, oracles: &[&str]) {

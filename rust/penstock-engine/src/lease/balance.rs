@@ -1,9 +1,10 @@
 //! Says how many shards each process should have, and who has one too many.
 //!
 //! Rules: shares are equal by count, up to one; nothing moves unless the move makes the difference
-//! of two processes smaller (two apart, at least), so a balanced fleet is left alone.
+//! of two processes smaller (two apart, at least), so a balanced fleet is left alone; another
+//! program that has shards counts, and is never asked for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Owner;
 use crate::mutants::{self, Mutant};
@@ -13,6 +14,8 @@ use crate::mutants::{self, Mutant};
 pub(super) struct Shares {
     me: Owner,
     counts: BTreeMap<Owner, usize>,
+    /// Those that do not know of being asked.
+    deaf: BTreeSet<Owner>,
     shards: usize,
 }
 
@@ -22,6 +25,7 @@ impl Shares {
         Self {
             counts: BTreeMap::from([(me.clone(), 0)]),
             me,
+            deaf: BTreeSet::new(),
             shards: 0,
         }
     }
@@ -32,6 +36,11 @@ impl Shares {
         if let Some(owner) = owner {
             *self.counts.entry(owner.clone()).or_default() += 1;
         }
+    }
+
+    /// Asking this one is of no use.
+    pub(super) fn cannot_hear(&mut self, owner: &Owner) {
+        self.deaf.insert(owner.clone());
     }
 
     /// This process gets one that was nobody's.
@@ -59,7 +68,9 @@ impl Shares {
         if asked && mine >= self.shards / self.counts.len() {
             return None;
         }
-        let (owner, most) = self.counts.iter().max_by_key(|(_, count)| **count)?;
+        let hear = |(owner, _): &(&Owner, &usize)| !self.deaf.contains(*owner);
+        let hearing = self.counts.iter().filter(hear);
+        let (owner, most) = hearing.max_by_key(|(_, count)| **count)?;
         let apart = if mutants::active(Mutant::LeasesThrash) {
             1
         } else {
@@ -116,6 +127,14 @@ mod tests {
                 "{mine} beside {others:?}"
             );
         }
+    }
+
+    #[test]
+    fn another_program_is_not_asked_and_does_not_keep_others_from_it() {
+        let mut shares = shares(0, &[9, 4], 0);
+        assert_eq!(shares.richer(false), Some(Owner::new("other-0")));
+        shares.cannot_hear(&Owner::new("other-0"));
+        assert_eq!(shares.richer(false), Some(Owner::new("other-1")));
     }
 
     #[test]

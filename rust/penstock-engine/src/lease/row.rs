@@ -1,8 +1,8 @@
 //! Describes one shard's row in the table of leases.
 //!
 //! Rules: a row says what the Kinesis Client Library would read from it, and what the fencing
-//! needs beyond: the last lease that penstock took, the last save under it, and who has asked for
-//! the next one.
+//! needs beyond: the fence of a lease that penstock took, the last save under it, and who has asked
+//! for the next one.
 
 use crate::ids::{Fence, Owner, Position, SequenceNumber, ShardId};
 
@@ -68,7 +68,7 @@ pub struct Row {
     pub owner: Option<Owner>,
     /// Grows with every lease, renewal and hand-over: the only clock between machines.
     pub counter: u64,
-    /// The fence of the last lease that penstock took; another program's lease leaves it behind.
+    /// The fence of the holder's lease; `None` when nobody holds it, or another program does.
     pub fence: Option<Fence>,
     /// The number of the last save under that fence.
     pub saves: u64,

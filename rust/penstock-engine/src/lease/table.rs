@@ -2,13 +2,16 @@
 //!
 //! Rules: names and types of attributes are those of the library's versions 2 and 3, whose tables
 //! hold rows of other kinds too (`entityType`), which are not leases; attributes that are not
-//! known here stay as they are; ours begin with `penstock` and the library does not read them.
+//! known here stay as they are; ours begin with `penstock` and the library does not read them. Nor
+//! does it remove them from a row that it takes: they count only while the row is still held by
+//! whom they name, at a counter that its lease can have come to.
 
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::row::{Place, Row};
 use crate::ids::{Fence, Owner, SequenceNumber, ShardId};
+use crate::mutants::{self, Mutant};
 
 /// An item as DynamoDB's JSON has it: each value is an object of its type and itself.
 pub type Item = Map<String, Value>;
@@ -25,20 +28,32 @@ pub struct RowError {
     pub wanted: &'static str,
 }
 
-const KEY: &str = "leaseKey";
-const KIND: &str = "entityType";
-const OWNER: &str = "leaseOwner";
-const COUNTER: &str = "leaseCounter";
-const CHECKPOINT: &str = "checkpoint";
-const SUB: &str = "checkpointSubSequenceNumber";
-const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
+/// The key: the shard.
+pub const KEY: &str = "leaseKey";
+/// What kind of row it is; the library's older versions have no such attribute.
+pub const KIND: &str = "entityType";
+/// Who holds it.
+pub const OWNER: &str = "leaseOwner";
+/// Its counter.
+pub const COUNTER: &str = "leaseCounter";
+/// How far it has come.
+pub const CHECKPOINT: &str = "checkpoint";
+/// The user record within that record.
+pub const SUB: &str = "checkpointSubSequenceNumber";
+/// Changes of owner since the last checkpoint.
+pub const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 const PARENTS: &str = "parentShardId";
 const CHILDREN: &str = "childShardIds";
 const FIRST_HASH: &str = "startingHashKey";
 const LAST_HASH: &str = "endingHashKey";
-const FENCE: &str = "penstockFence";
-const SAVES: &str = "penstockSaves";
-const WANTED: &str = "penstockWantedBy";
+/// The fence of a lease of ours.
+pub const FENCE: &str = "penstockFence";
+/// Whose lease that is.
+pub const FENCED: &str = "penstockOwner";
+/// The number of the last save under it.
+pub const SAVES: &str = "penstockSaves";
+/// Who has asked for the row.
+pub const WANTED: &str = "penstockWantedBy";
 
 /// Reads a row; `None` when the item is not a lease.
 ///
@@ -54,14 +69,24 @@ pub fn read(item: &Item) -> Result<Option<Row>, RowError> {
     let missing = |attribute, wanted| reader.error(attribute, wanted);
     let key = reader.text(KEY)?.ok_or_else(|| missing(KEY, TEXT))?;
     let counter = reader.number(COUNTER)?;
+    let counter = counter.ok_or_else(|| missing(COUNTER, NUMBER))?;
     let hash_keys = reader.text(FIRST_HASH)?.zip(reader.text(LAST_HASH)?);
+    let owner = reader.text(OWNER)?;
+    let fence = reader.number(FENCE)?;
+    let (fenced, saves) = (reader.text(FENCED)?, reader.number(SAVES)?);
+    let ours = owner.is_some() && owner == fenced && fence <= Some(counter);
+    let fence = fence.filter(|_| ours || mutants::active(Mutant::StaleFenceCounts));
+    let wanted_by = reader.text(WANTED)?;
     Ok(Some(Row {
         shard: ShardId::new(key),
-        owner: reader.text(OWNER)?.map(Owner::new),
-        counter: counter.ok_or_else(|| missing(COUNTER, NUMBER))?,
-        fence: reader.number(FENCE)?.map(Fence),
-        saves: reader.number(SAVES)?.unwrap_or_default(),
-        wanted_by: reader.text(WANTED)?.map(Owner::new),
+        owner: owner.map(Owner::new),
+        counter,
+        fence: fence.map(Fence),
+        saves: saves.filter(|_| fence.is_some()).unwrap_or_default(),
+        // Another program does not know that it was asked for the row.
+        wanted_by: wanted_by
+            .filter(|_| owner.is_none() || fence.is_some())
+            .map(Owner::new),
         place: reader.place()?,
         switches: reader.number(SWITCHES)?.unwrap_or_default(),
         parents: reader.shards(PARENTS)?,
@@ -70,15 +95,21 @@ pub fn read(item: &Item) -> Result<Option<Row>, RowError> {
     }))
 }
 
-/// Writes a row's attributes into an item and leaves the others as they are.
-pub fn write(row: &Row, item: &mut Item) {
-    let (place, sub) = match &row.place {
+/// A place as the table has it: the record or one of the library's words, and the user record.
+#[must_use]
+pub fn words(place: &Place) -> (&str, u64) {
+    match place {
         Place::TrimHorizon => ("TRIM_HORIZON", 0),
         Place::Latest => ("LATEST", 0),
         Place::AtTimestamp => ("AT_TIMESTAMP", 0),
         Place::After { sequence, sub } => (sequence.as_str(), *sub),
         Place::ShardEnd => ("SHARD_END", 0),
-    };
+    }
+}
+
+/// Writes a row's attributes into an item and leaves the others as they are.
+pub fn write(row: &Row, item: &mut Item) {
+    let (place, sub) = words(&row.place);
     let text = |value: &str| json!({ "S": value });
     let number = |value: u64| json!({ "N": value.to_string() });
     let owner = |owner: &Option<Owner>| owner.as_ref().map(|owner| text(owner.as_str()));
@@ -99,6 +130,7 @@ pub fn write(row: &Row, item: &mut Item) {
         (FIRST_HASH, hash_keys.map(|(first, _)| text(first))),
         (LAST_HASH, hash_keys.map(|(_, last)| text(last))),
         (FENCE, row.fence.map(|fence| number(fence.0))),
+        (FENCED, row.fence.and_then(|_| owner(&row.owner))),
         (SAVES, row.fence.map(|_| number(row.saves))),
         (WANTED, owner(&row.wanted_by)),
     ];
@@ -237,11 +269,31 @@ mod tests {
         write(&row, &mut after);
         assert_eq!(after, before);
         row.owner = None;
-        row.fence = Some(Fence(42));
         row.wanted_by = Some(Owner::new("b"));
         write(&row, &mut after);
         assert!(!after.contains_key(OWNER) && after.contains_key("throughputKBps"));
         assert_eq!(read(&after), Ok(Some(row)));
+    }
+
+    #[test]
+    fn what_is_ours_counts_only_while_the_row_is() {
+        let mut row = Row::new(ShardId::new("s"), Place::TrimHorizon, Vec::new());
+        (row.owner, row.counter) = (Some(Owner::new("a")), 7);
+        (row.fence, row.saves) = (Some(Fence(5)), 3);
+        row.wanted_by = Some(Owner::new("b"));
+        let mut ours = Item::new();
+        write(&row, &mut ours);
+        assert_eq!(read(&ours), Ok(Some(row.clone())));
+        let with = |attribute: &str, value: Value| {
+            let mut item = ours.clone();
+            item.insert(attribute.to_owned(), value);
+            read(&item).unwrap().expect("a lease")
+        };
+        let taken = with(OWNER, json!({"S": "6d1c2f6e-worker"}));
+        assert_eq!((taken.fence, taken.saves), (None, 0));
+        assert_eq!(taken.wanted_by, None);
+        let made_anew = with(COUNTER, json!({"N": "4"}));
+        assert_eq!((made_anew.owner, made_anew.fence), (row.owner, None));
     }
 
     #[test]

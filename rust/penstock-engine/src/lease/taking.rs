@@ -108,6 +108,9 @@ impl LeaseMachine {
                 Whose::Mine => shares.add(Some(&self.me)),
                 Whose::Theirs(owner) => {
                     shares.add(Some(&owner));
+                    if seen.row.owner.as_ref() == Some(&owner) && seen.row.fence.is_none() {
+                        shares.cannot_hear(&owner);
+                    }
                     if self.movable(seen, now) {
                         movable.push((owner, seen.row.shard.clone()));
                     }

@@ -81,6 +81,43 @@ impl Write {
         }
     }
 
+    /// What a row that was read later says of a write whose answer was lost: that it has taken
+    /// effect, or never will; `None` when it cannot tell.
+    #[must_use]
+    pub fn outcome(&self, row: &Row) -> Option<bool> {
+        match self {
+            Self::Take {
+                owner,
+                seen,
+                counter,
+                ..
+            } => {
+                let taken = row.is_held(owner, Fence(*counter));
+                (taken || row.counter != *seen).then_some(taken)
+            }
+            Self::Ask { owner, from, fence } => {
+                let asked = row.wanted_by.as_ref() == Some(owner);
+                let moot = row.wanted_by.is_some() || !row.is_held(from, *fence);
+                (asked || moot).then_some(asked)
+            }
+            // Whether a lease that goes on was renewed by this write or by an earlier one, the
+            // counter does not tell; nor, of one that does not, who has ended it.
+            Self::Renew { owner, fence } | Self::Release { owner, fence } => {
+                (!row.is_held(owner, *fence)).then_some(false)
+            }
+            Self::Save {
+                owner,
+                fence,
+                number,
+                ..
+            } => {
+                let held = row.is_held(owner, *fence);
+                let saved = held && row.saves == *number;
+                (!held || row.saves >= *number).then_some(saved)
+            }
+        }
+    }
+
     /// What the row becomes.
     pub fn apply(&self, row: &mut Row) {
         match self {
@@ -98,6 +135,8 @@ impl Write {
             Self::Ask { owner, .. } => row.wanted_by = Some(owner.clone()),
             Self::Release { .. } => {
                 row.owner = None;
+                row.fence = None;
+                row.saves = 0;
                 row.counter += 1;
             }
             Self::Save { number, place, .. } => {
@@ -182,6 +221,46 @@ mod tests {
         assert!(written(&mut row, &save(2, Place::ShardEnd)));
         assert!(!written(&mut row, &save(1, Place::TrimHorizon)));
         assert!(row.ended());
+    }
+
+    #[test]
+    fn a_lost_answer_is_told_from_the_row_where_the_row_can_tell() {
+        let mut row = Row::new(ShardId::new("s"), Place::TrimHorizon, Vec::new());
+        let (first, other) = (take("a", &row), take("b", &row));
+        assert_eq!(first.outcome(&row), None);
+        written(&mut row, &first);
+        assert_eq!(
+            (first.outcome(&row), other.outcome(&row)),
+            (Some(true), Some(false))
+        );
+        let (a, b, fence) = (owner("a"), owner("b"), Fence(1));
+        let renew = Write::Renew {
+            owner: a.clone(),
+            fence,
+        };
+        let save = |number| Write::Save {
+            owner: a.clone(),
+            fence,
+            number,
+            place: Place::ShardEnd,
+        };
+        let ask = |name: &Owner| Write::Ask {
+            owner: name.clone(),
+            from: a.clone(),
+            fence,
+        };
+        assert_eq!((renew.outcome(&row), save(2).outcome(&row)), (None, None));
+        assert_eq!(ask(&b).outcome(&row), None);
+        written(&mut row, &save(2));
+        written(&mut row, &ask(&b));
+        let saves = [1, 2, 3].map(|number| save(number).outcome(&row));
+        assert_eq!(saves, [Some(false), Some(true), None]);
+        assert_eq!(ask(&b).outcome(&row), Some(true));
+        assert_eq!(ask(&owner("c")).outcome(&row), Some(false));
+        let next = take("b", &row);
+        written(&mut row, &next);
+        let over = [renew, save(2), save(3), ask(&b)];
+        assert!(over.iter().all(|write| write.outcome(&row) == Some(false)));
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use penstock_engine::ids::ShardId;
+use penstock_engine::ids::{Owner, ShardId};
 use penstock_engine::lease::Input;
+use penstock_engine::time::Mono;
 
 use super::member::Member;
 use super::world::{Event, FleetWorld};
 use crate::oracles::Verdict;
+
+/// How often another program looks at the table.
+const LIBRARY_TURN: Duration = Duration::from_millis(800);
 
 /// Something that somebody does.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub enum Act {
     Split(ShardId),
     /// Two shards become one, if they are open.
     Merge(ShardId, ShardId),
+    /// Another program begins to take what nobody lives to read, and ends after a while.
+    Library(Duration),
     /// No more records come.
     Close,
 }
@@ -51,6 +57,10 @@ impl FleetWorld {
             }
             Act::Split(shard) => self.reshard(&[shard], 2),
             Act::Merge(a, b) => self.reshard(&[a, b], 1),
+            Act::Library(span) => {
+                let owner = Owner::new(format!("library-{}", self.now.0));
+                self.as_library(&owner, self.now + span);
+            }
             Act::Close => {
                 for shard in self.truth.open_shards() {
                     self.truth.change(&shard).closed = true;
@@ -63,6 +73,33 @@ impl FleetWorld {
             }
         }
         Ok(())
+    }
+
+    /// One turn of another program: it takes rows of nobody and of the dead, without waiting, and
+    /// shows that it lives. At its end it gives up every other one. It reads nothing.
+    pub(super) fn as_library(&mut self, owner: &Owner, until: Mono) {
+        let ends = self.now >= until || self.is_calm();
+        for (place, row) in self.table.rows(|_| true).into_iter().enumerate() {
+            let shard = row.shard.clone();
+            let lives = |holder: &Owner| self.members.iter().any(|m| m.alive && m.owner == *holder);
+            match &row.owner {
+                Some(holder) if holder == owner => {
+                    let stays = !ends || place % 2 == 0;
+                    let holder = stays.then_some(owner);
+                    self.table.write_as_library(&shard, holder);
+                }
+                holder if !ends && !row.ended() && !holder.as_ref().is_some_and(lives) => {
+                    self.table.write_as_library(&shard, Some(owner));
+                    let truth = self.truth.change(&shard);
+                    (truth.given_up, truth.taken) = (None, Some((owner.clone(), self.now)));
+                }
+                _ => {}
+            }
+        }
+        if !ends {
+            let event = Event::LibraryTurns(owner.clone(), until);
+            self.at(self.now + LIBRARY_TURN, event);
+        }
     }
 
     fn join(&mut self) {

@@ -119,6 +119,18 @@ pub fn moves_are_rare(shard: &Shard, config: LeaseConfig, now: Mono) -> Verdict 
     violated("moves_are_rare", "I20", message)
 }
 
+/// Fault class I: another program's row is left to it; asking it for one is of no use.
+///
+/// # Errors
+/// When it is asked.
+pub fn others_are_left_alone(row: &Row, is_ours: impl Fn(&Owner) -> bool) -> Verdict {
+    if row.owner.as_ref().is_none_or(is_ours) {
+        return Ok(());
+    }
+    let message = format!("another program was asked for its row: {row:?}");
+    violated("others_are_left_alone", "I10", message)
+}
+
 /// I20: in a calm world no shard that can be read is without a holder for two leases.
 ///
 /// # Errors

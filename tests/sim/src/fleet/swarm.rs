@@ -136,6 +136,10 @@ fn schedule(world: &mut FleetWorld, random: &mut Random) {
         // Whoever it happens to must have come.
         world.plan(after.max(faulty / 3 + Duration::from_millis(1)), act);
     }
+    if random.chance(250) {
+        let span = world.config.lease * 5;
+        world.plan(random.millis(0, millis / 5), Act::Library(span));
+    }
     for _ in 0..random.between(20, 80) {
         let after = random.millis(0, millis + millis / 2);
         let shard = number(random.below(8));

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use penstock_engine::ids::ShardId;
+use penstock_engine::ids::{Owner, ShardId};
 use penstock_engine::lease::table::{self, Item};
 use penstock_engine::lease::{Row, Write};
+use serde_json::json;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -45,6 +46,21 @@ impl SimTable {
     #[must_use]
     pub fn row(&self, shard: &ShardId) -> Option<Row> {
         self.items.get(shard).map(|(_, row)| row.clone())
+    }
+
+    /// Another program changes a row: its holder and counter, and nothing else. `None` gives the
+    /// row up.
+    pub fn write_as_library(&mut self, shard: &ShardId, owner: Option<&Owner>) {
+        let Some((item, row)) = self.items.get_mut(shard) else {
+            return;
+        };
+        let counter = json!({"N": (row.counter + 1).to_string()});
+        item.insert("leaseCounter".to_owned(), counter);
+        match owner {
+            Some(owner) => item.insert("leaseOwner".to_owned(), json!({"S": owner.as_str()})),
+            None => item.remove("leaseOwner"),
+        };
+        *row = read(item);
     }
 
     /// Writes, if the condition holds; says whether it does, and gives the row as it is then.

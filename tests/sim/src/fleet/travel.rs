@@ -1,7 +1,7 @@
 //! Carries requests to the table and answers back, and judges what the table accepts.
 
 use penstock_engine::fault::{Fault, FaultKind};
-use penstock_engine::ids::{OpId, ShardId};
+use penstock_engine::ids::{OpId, Owner, ShardId};
 use penstock_engine::lease::{Input, Place, Row, Write};
 use penstock_engine::time::Mono;
 
@@ -105,7 +105,11 @@ impl FleetWorld {
             Write::Take { owner, .. } => {
                 let truth = self.truth.change(&row.shard);
                 oracles::fences_grow(truth, row)?;
-                truth.given_up = before.owner.is_none().then_some(truth.fence);
+                // What another program gives up, it has not saved.
+                let ours = |holder: &Owner| self.members.iter().any(|m| m.owner == *holder);
+                let last = truth.taken.as_ref();
+                let planned = before.owner.is_none() && last.is_some_and(|(it, _)| ours(it));
+                truth.given_up = planned.then_some(truth.fence);
                 truth.fence = row.fence.unwrap_or(truth.fence);
                 truth.taken = Some((owner.clone(), self.now));
                 self.truth.takes += 1;
@@ -114,6 +118,8 @@ impl FleetWorld {
                 Ok(())
             }
             Write::Ask { .. } => {
+                let ours = |owner: &Owner| self.members.iter().any(|m| m.owner == *owner);
+                oracles::others_are_left_alone(before, ours)?;
                 oracles::moves_are_rare(self.truth.of(&row.shard), self.config, self.now)
             }
             // One that arrives long after its sender has died looks like life to the others.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use penstock_engine::ids::{Fence, OpId, ShardId};
+use penstock_engine::ids::{Fence, OpId, Owner, ShardId};
 use penstock_engine::lease::{Input, LeaseConfig, Output, Place, Row, Write};
 use penstock_engine::time::Mono;
 
@@ -64,6 +64,8 @@ pub(super) enum Event {
     Finished(usize, ShardId, Fence, usize, usize),
     /// A row is put where there is none.
     Registered(Row),
+    /// Another program, which ends at that moment, has its turn.
+    LibraryTurns(Owner, Mono),
     Acted(Act),
 }
 
@@ -141,6 +143,11 @@ impl FleetWorld {
             member.cut_until = self.now;
         }
         self.calm_since = Some(self.now);
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm_since.is_some()
     }
 
     /// Lives for a while.
@@ -256,7 +263,10 @@ impl FleetWorld {
             | Event::Saved(member, ..)
             | Event::SaveAgain(member, ..)
             | Event::Finished(member, ..) => Some(*member),
-            Event::Arrives(..) | Event::Registered(_) | Event::Acted(_) => None,
+            Event::Arrives(..)
+            | Event::Registered(_)
+            | Event::LibraryTurns(..)
+            | Event::Acted(_) => None,
         };
         if let Some(member) = told.map(|place| &self.members[place]) {
             if !member.alive {
@@ -295,6 +305,10 @@ impl FleetWorld {
             }
             Event::Registered(row) => {
                 self.table.register(&row);
+                Ok(())
+            }
+            Event::LibraryTurns(owner, until) => {
+                self.as_library(&owner, until);
                 Ok(())
             }
             Event::Acted(act) => self.act(act),

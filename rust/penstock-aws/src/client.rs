@@ -43,6 +43,17 @@ pub(crate) struct Answer {
     pub date: Option<Wall>,
 }
 
+/// What is said of a condition that does not hold.
+const CONDITION: &str = "its condition does not hold";
+
+/// How a request was answered, when it was.
+enum Answered {
+    /// It was done; the other side's clock.
+    Done(Option<Wall>),
+    /// Its condition does not hold; the body that says so.
+    Not(Vec<u8>),
+}
+
 /// One service through one access.
 pub(crate) struct Client {
     service: Service,
@@ -140,6 +151,39 @@ impl Client {
         wait: Duration,
         taker: &mut impl Taker,
     ) -> Result<Option<Wall>, SourceError> {
+        match self.answered(access, subject, body, wait, taker).await? {
+            Answered::Done(date) => Ok(date),
+            Answered::Not(_) => {
+                let endpoint = &access.endpoint;
+                let place = Place { subject, endpoint };
+                Err(place.error(FaultKind::Fenced, "was refused", &CONDITION))
+            }
+        }
+    }
+
+    /// As `call`, for a write with a condition: `Err` has what says that it does not hold.
+    pub(crate) async fn call_if(
+        &self,
+        access: &Access,
+        subject: &Subject<'_>,
+        body: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, Vec<u8>>, SourceError> {
+        let mut answer = Vec::new();
+        let answered = self.answered(access, subject, body, Duration::ZERO, &mut answer);
+        Ok(match answered.await? {
+            Answered::Done(_) => Ok(answer),
+            Answered::Not(refusal) => Err(refusal),
+        })
+    }
+
+    async fn answered(
+        &self,
+        access: &Access,
+        subject: &Subject<'_>,
+        body: Vec<u8>,
+        wait: Duration,
+        taker: &mut impl Taker,
+    ) -> Result<Answered, SourceError> {
         let place = Place {
             subject,
             endpoint: &access.endpoint,
@@ -165,12 +209,13 @@ impl Client {
         if status == StatusCode::OK {
             self.clock_mended.store(false, Ordering::Relaxed);
             self.credentials_mended.store(false, Ordering::Relaxed);
-            return Ok(date);
+            return Ok(Answered::Done(date));
         }
         let refused = refused(status, &headers, &body);
         tracing::debug!(%subject, refusal = ?refused.refusal, text = refused.text, "refused");
         let kind = match refused.refusal {
             Refusal::Fault(kind) => kind,
+            Refusal::Condition => return Ok(Answered::Not(body)),
             Refusal::Credentials => self.mend_credentials(access, &place, &refused.text).await?,
             Refusal::Signature => self.mend_clock(skew, signed_at, date),
         };

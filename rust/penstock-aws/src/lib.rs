@@ -1,5 +1,5 @@
 //! Speaks to AWS as ports of the runtime: Kinesis and DynamoDB streams and SQS queues as
-//! sources.
+//! sources, a DynamoDB table as the store that several processes share.
 //!
 //! A lean client of its own: one signed request, one classified answer, no retries. What it does
 //! not do is find regions, endpoints and credentials: Python resolves those as every boto3 user
@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod client;
+pub mod dynamodb;
 pub mod dynamodb_streams;
 mod iterators;
 pub mod kinesis;

@@ -92,6 +92,8 @@ impl Place<'_> {
 pub(crate) enum Refusal {
     /// Nothing can be done here: the engine decides.
     Fault(FaultKind),
+    /// The condition of a write does not hold: an answer like others to whoever asked.
+    Condition,
     /// The credentials have ended or are not known: other ones may help.
     Credentials,
     /// The signature is wrong, perhaps because the clocks disagree.
@@ -125,7 +127,7 @@ pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
     let code = code.as_deref().or(header).and_then(bare_code);
     let refusal = classify(status, code, headers);
     // What a service says of a signature quotes the request with its session token.
-    let quiet = !matches!(refusal, Refusal::Fault(_));
+    let quiet = matches!(refusal, Refusal::Credentials | Refusal::Signature);
     let text = match (code, message.filter(|_| !quiet)) {
         (Some(code), Some(message)) => format!("{code}: {}", shown(&message)),
         (Some(code), None) => code.to_owned(),
@@ -180,6 +182,7 @@ fn by_code(code: &str, headers: &HeaderMap) -> Option<Refusal> {
         }
         "ExpiredIteratorException" | "ExpiredNextTokenException" => FaultKind::Expired,
         "TrimmedDataAccessException" => FaultKind::Trimmed,
+        "ConditionalCheckFailedException" => return Some(Refusal::Condition),
         "ExpiredToken"
         | "ExpiredTokenException"
         | "UnrecognizedClientException"
@@ -323,6 +326,7 @@ mod tests {
             (400, "SomethingNewException", fault(Invalid)),
             (500, "SomethingNewException", fault(Transient)),
             (500, "InternalFailure", fault(Transient)),
+            (400, "ConditionalCheckFailedException", Refusal::Condition),
             (400, "ExpiredTokenException", Refusal::Credentials),
             (400, "UnrecognizedClientException", Refusal::Credentials),
             (403, "InvalidSignatureException", Refusal::Signature),

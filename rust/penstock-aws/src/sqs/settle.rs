@@ -145,7 +145,7 @@ fn fault(entry: &FailedEntry) -> Fault {
     let kind = match entry_refusal(&entry.code, entry.sender_fault) {
         Refusal::Fault(kind) => kind,
         // Credentials and clocks are judged by requests, not by entries.
-        Refusal::Credentials | Refusal::Signature => FaultKind::Denied,
+        Refusal::Credentials | Refusal::Signature | Refusal::Condition => FaultKind::Denied,
     };
     let message = entry.message.as_deref().unwrap_or_default();
     Fault::new(kind, format!("{}: {}", shown(&entry.code), shown(message)))

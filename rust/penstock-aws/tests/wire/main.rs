@@ -2,7 +2,9 @@
 
 mod dynamodb_streams;
 mod faults;
+mod items;
 mod kinesis;
+mod lease_table;
 mod queue;
 mod queue_faults;
 mod stream;

@@ -22,7 +22,7 @@ pub trait SharedStore: Send + Sync {
     /// is fit and belongs to nobody else. Before this has succeeded nothing else is called.
     ///
     /// A fault of kind `Invalid` says that it is something else or somebody else's, and that
-    /// nothing in it was touched.
+    /// nothing in it was touched; one of kind `Transient` may say that it is being made.
     fn open(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Reads every row: `Output::Scan`, to be answered by `Input::Scanned`.

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::access::{Access, AccessBook};
 use crate::protocol::{Place, Refusal, Subject, date, refused, wall};
-use crate::signing::{Service, signed};
+use crate::signing::{Service, Signer};
 use crate::transport::Transport;
 
 /// The largest answer: ten MiB of payloads in base64 is 14 MB, and names and keys come with them.
@@ -56,7 +56,7 @@ enum Answered {
 
 /// One service through one access.
 pub(crate) struct Client {
-    service: Service,
+    signer: Signer,
     access: String,
     book: Arc<AccessBook>,
     /// Locked while connections are prepared: many shards start at once, and certificates are
@@ -73,7 +73,7 @@ impl Client {
     /// A client that makes its connections when they are needed.
     pub(crate) fn new(service: Service, access: &str, book: Arc<AccessBook>) -> Self {
         Self {
-            service,
+            signer: Signer::new(service),
             access: access.to_owned(),
             book,
             transport: Mutex::default(),
@@ -190,14 +190,10 @@ impl Client {
         };
         let skew = self.skew.load(Ordering::Relaxed);
         let signed_at = Wall(wall(SystemTime::now()).0.saturating_add(skew));
-        let request = signed(
-            &self.service,
-            access,
-            subject.operation,
-            body.into(),
-            signed_at,
-        )
-        .map_err(|cause| place.error(FaultKind::Invalid, "could not be signed", &cause))?;
+        let request = self
+            .signer
+            .signed(access, subject.operation, body.into(), signed_at)
+            .map_err(|cause| place.error(FaultKind::Invalid, "could not be signed", &cause))?;
         let patience = access.connect_timeout.saturating_add(access.read_timeout);
         let patience = patience.saturating_add(wait);
         let exchange = self.exchange(access, &place, request, taker);

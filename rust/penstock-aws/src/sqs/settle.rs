@@ -12,12 +12,15 @@ use penstock_engine::record::{Batch, RecordView};
 use penstock_runtime::error::SourceError;
 
 use super::SqsSource;
-use super::wire::{FailedEntry, SettleBatch, SettleEntry, SettledBatch};
+use super::wire::{FailedEntry, SettledBatch};
 use crate::access::Access;
 use crate::protocol::{Refusal, entry_refusal, shown};
 
 /// The most entries of a request.
 const ENTRIES_MAX: usize = 10;
+
+/// About what an entry has besides its receipt handle.
+const ENTRY_BYTES: usize = 80;
 
 /// Requests of one batch that are under way at once.
 const REQUESTS_AT_ONCE: usize = 16;
@@ -86,32 +89,55 @@ impl SqsSource {
         deed: Deed,
     ) -> (&'p [u32], Result<Vec<Refused>, SourceError>) {
         let subject = self.subject(deed.operation());
-        let url = self.url(access);
-        let body = SettleBatch {
-            queue_url: &url,
-            entries: entries(messages, places, deed),
-        };
-        let answer = match self.call(access, &subject, &body).await {
+        let body = body(&self.url(access), messages, places, deed);
+        let answer = match self.client.call(access, &subject, body).await {
             Ok(answer) => answer,
             Err(error) => return (places, Err(error)),
         };
         let place = self.place(access, &subject);
-        let read = place.parse::<SettledBatch>(&answer.body);
+        let read = place.parse::<SettledBatch<'_>>(&answer.body);
         (places, read.map(|answer| refused(answer, places)))
     }
 }
 
-fn entries<'a>(messages: &'a Batch, places: &[u32], deed: Deed) -> Vec<SettleEntry<'a>> {
-    let visibility_timeout = match deed {
-        Deed::Delete => None,
-        Deed::Hide(seconds) => Some(seconds),
-    };
-    let entry = |&index: &u32| SettleEntry {
-        id: index.to_string(),
-        receipt_handle: receipt(messages, index),
-        visibility_timeout,
-    };
-    places.iter().map(entry).collect()
+/// The request: an entry's id is the message's place in the batch. Written in one piece, since
+/// this is done for every ten messages and receipt handles are long.
+fn body(url: &str, messages: &Batch, places: &[u32], deed: Deed) -> Vec<u8> {
+    let receipts = places.iter().map(|&index| receipt(messages, index).len());
+    let entries = receipts.map(|bytes| bytes + ENTRY_BYTES).sum::<usize>();
+    let mut out = Vec::with_capacity(url.len() + ENTRY_BYTES + entries);
+    out.extend_from_slice(br#"{"QueueUrl":"#);
+    push_text(&mut out, url);
+    for (nth, &index) in places.iter().enumerate() {
+        let lead = if nth == 0 {
+            r#","Entries":[{"Id":""#
+        } else {
+            r#",{"Id":""#
+        };
+        out.extend_from_slice(lead.as_bytes());
+        out.extend_from_slice(index.to_string().as_bytes());
+        out.extend_from_slice(br#"","ReceiptHandle":"#);
+        push_text(&mut out, receipt(messages, index));
+        if let Deed::Hide(seconds) = deed {
+            out.extend_from_slice(br#","VisibilityTimeout":"#);
+            out.extend_from_slice(seconds.to_string().as_bytes());
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// A JSON string; handles that have to be escaped are none that SQS makes.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    // Without an early exit, so that the compiler looks at many bytes at once.
+    if text.bytes().fold(false, |any, byte| any | special(byte)) {
+        return out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn receipt(messages: &Batch, index: u32) -> &str {
@@ -124,16 +150,17 @@ fn receipt(messages: &Batch, index: u32) -> &str {
 }
 
 /// What an answer refuses of the messages at these places.
-fn refused(answer: SettledBatch, places: &[u32]) -> Vec<Refused> {
+fn refused(answer: SettledBatch<'_>, places: &[u32]) -> Vec<Refused> {
     let successful = answer.successful.unwrap_or_default();
     let failed = answer.failed.unwrap_or_default();
+    let place = |id: &str| id.parse::<u32>().ok();
+    let settled: Vec<_> = successful.iter().map(|entry| place(&entry.id)).collect();
     let mut refused = Vec::new();
     for &index in places {
-        let id = index.to_string();
-        if let Some(entry) = failed.iter().find(|entry| entry.id == id) {
+        if let Some(entry) = failed.iter().find(|entry| place(&entry.id) == Some(index)) {
             let fault = fault(entry);
             refused.push(Refused { index, fault });
-        } else if !successful.iter().any(|entry| entry.id == id) {
+        } else if !settled.contains(&Some(index)) {
             let fault = Fault::new(FaultKind::Transient, "the answer does not mention it");
             refused.push(Refused { index, fault });
         }
@@ -153,7 +180,41 @@ fn fault(entry: &FailedEntry) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use penstock_engine::record::RecordRef;
+    use penstock_engine::time::Wall;
+    use serde_json::{Value, json};
+
+    use super::super::scan;
     use super::*;
+
+    #[test]
+    fn a_request_names_every_message_by_its_place() {
+        let message =
+            |receipt: &str| json!({"MessageId": "m", "ReceiptHandle": receipt, "Body": ""});
+        // No handle of SQS's needs an escape; one that does must not break the request.
+        let answer = json!({"Messages": [message("AQEB+/="), message("a\"\\\n\u{1}é")]});
+        let page = scan::read(answer.to_string().into_bytes(), Wall(0));
+        let batch = Batch {
+            pages: vec![Arc::new(page.expect("an answer").expect("messages"))],
+            records: (0..2).map(|index| RecordRef { page: 0, index }).collect(),
+        };
+        let url = "http://localhost/0/q";
+        let read = |places, deed| -> Value {
+            serde_json::from_slice(&body(url, &batch, places, deed)).expect("JSON")
+        };
+        let entries = [
+            json!({"Id": "0", "ReceiptHandle": "AQEB+/="}),
+            json!({"Id": "1", "ReceiptHandle": "a\"\\\n\u{1}é"}),
+        ];
+        let both = read(&[0, 1], Deed::Delete);
+        assert_eq!(both, json!({"QueueUrl": url, "Entries": entries}));
+        let mut hidden = entries[1].clone();
+        hidden["VisibilityTimeout"] = json!(30);
+        let one = read(&[1], Deed::Hide(30));
+        assert_eq!(one, json!({"QueueUrl": url, "Entries": [hidden]}));
+    }
 
     #[test]
     fn every_entry_is_answered_for() {

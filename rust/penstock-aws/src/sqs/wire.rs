@@ -1,5 +1,7 @@
 //! Defines the bodies of SQS's requests and short answers.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize)]
@@ -17,37 +19,20 @@ pub(super) struct ReceiveMessage<'a> {
     pub receive_request_attempt_id: Option<String>,
 }
 
-/// Either of the two batches that settle messages.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct SettleBatch<'a> {
-    pub queue_url: &'a str,
-    pub entries: Vec<SettleEntry<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct SettleEntry<'a> {
-    /// The message's place in the batch that was asked for.
-    pub id: String,
-    pub receipt_handle: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub visibility_timeout: Option<u64>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct SettledBatch {
-    #[serde(default)]
-    pub successful: Option<Vec<SettledEntry>>,
+pub(super) struct SettledBatch<'a> {
+    #[serde(default, borrow)]
+    pub successful: Option<Vec<SettledEntry<'a>>>,
     #[serde(default)]
     pub failed: Option<Vec<FailedEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct SettledEntry {
-    pub id: String,
+pub(super) struct SettledEntry<'a> {
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -15,10 +15,24 @@ pub(super) fn escaped_len(text: &str) -> usize {
     if !needs_escape(bytes) {
         return bytes.len();
     }
-    bytes
-        .iter()
-        .map(|&byte| escape(byte).map_or(1, <[u8]>::len))
-        .sum()
+    // So many that the sum of what they add fits in a byte: that many are looked at at once.
+    let added = bytes.chunks(MORE_SUMMED).map(|chunk| {
+        let sum = chunk.iter().fold(0, |sum: u8, &byte| sum + more(byte));
+        usize::from(sum)
+    });
+    bytes.len() + added.sum::<usize>()
+}
+
+/// The most bytes of a text whose `more`, of five at most, fits in a byte.
+const MORE_SUMMED: usize = 48;
+
+/// How many bytes longer a byte is where it is escaped, without branches.
+fn more(byte: u8) -> u8 {
+    let quoted = (byte == b'"') | (byte == b'\\');
+    let control = byte < 0x20;
+    // Backspace to carriage return have letters, but for the vertical tab between them.
+    let letter = (byte.wrapping_sub(8) < 6) & (byte != 0x0b);
+    u8::from(quoted | control) + 4 * u8::from(control & !letter)
 }
 
 /// Written without branches, so that the compiler looks at many bytes at once.
@@ -152,6 +166,20 @@ mod tests {
                 String::from_utf8(out).unwrap(),
                 serde_json::to_string(&text).unwrap()
             );
+        }
+    }
+
+    #[test]
+    fn a_length_counts_every_escape_wherever_it_stands() {
+        let escaped: String = (0..0x80_u8).map(char::from).collect();
+        for text in [
+            &"\u{1}".repeat(1_000),
+            &escaped.repeat(7),
+            &format!("é\"{escaped}\\"),
+        ] {
+            let mut out = Vec::new();
+            write_escaped(&mut out, text);
+            assert_eq!(escaped_len(text), out.len());
         }
     }
 

@@ -272,6 +272,8 @@ impl Scanner<'_> {
             return Slice::of_body(value.range.clone());
         }
         let start = self.side.len();
+        // What is still to come is no longer than the rest of the answer.
+        self.side.reserve(self.text.len() - value.range.start);
         unescape(&self.text[value.range.clone()], &mut self.side)?;
         Slice::of_side(start..self.side.len())
     }

@@ -1,7 +1,4 @@
-//! Signs requests by Signature Version 4.
-//!
-//! Rules: the signature covers the service's envelope, the host and the body, as botocore's does;
-//! the vectors in `tests/data` hold the two together.
+//! Signs any request, with the signing crate from beginning to end.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,21 +11,23 @@ use http::{HeaderValue, Request};
 use http_body_util::Full;
 use penstock_engine::time::Wall;
 
+use super::Service;
 use crate::access::{Access, Credentials};
 
-/// How a service's JSON protocol is spoken.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Service {
-    /// Its name in signatures.
-    pub signing_name: &'static str,
-    /// What stands before the operation in `X-Amz-Target`.
-    pub target: &'static str,
-    /// `application/x-amz-json-1.0` or `-1.1`.
-    pub content_type: &'static str,
+/// The program as it names itself.
+pub(super) const AGENT: &str = concat!("penstock/", env!("CARGO_PKG_VERSION"));
+
+/// Where requests go.
+pub(super) fn url(access: &Access) -> String {
+    let mut url = access.endpoint.to_string();
+    if !url.ends_with('/') {
+        url.push('/');
+    }
+    url
 }
 
 /// A POST with the envelope of the service's protocol, signed as of `time`.
-pub(crate) fn signed(
+pub(super) fn signed(
     service: &Service,
     access: &Access,
     operation: &str,
@@ -36,16 +35,13 @@ pub(crate) fn signed(
     time: Wall,
 ) -> Result<Request<Full<Bytes>>, String> {
     let target = format!("{}.{operation}", service.target);
-    let mut url = access.endpoint.to_string();
-    if !url.ends_with('/') {
-        url.push('/');
-    }
+    let url = url(access);
     let headers = [
         (CONTENT_TYPE.as_str(), service.content_type),
         ("x-amz-target", &target),
     ];
     let mut request = Request::post(&url)
-        .header(USER_AGENT, concat!("penstock/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, AGENT)
         .header(CONTENT_TYPE, HeaderValue::from_static(service.content_type))
         .header("x-amz-target", &target)
         .body(Full::new(body.clone()))
@@ -94,55 +90,4 @@ fn signing_credentials(credentials: &Credentials) -> SigningCredentials {
         None,
         "penstock",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use http::header::AUTHORIZATION;
-    use serde::Deserialize;
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct Vector {
-        url: String,
-        region: String,
-        token: Option<String>,
-        at: i64,
-        body: String,
-        date: String,
-        authorization: String,
-    }
-
-    #[test]
-    fn signatures_equal_those_of_botocore() {
-        let vectors: Vec<Vector> =
-            serde_json::from_str(include_str!("../tests/data/signing.json")).unwrap();
-        assert!(vectors.len() >= 4);
-        let service = Service {
-            signing_name: "kinesis",
-            target: "Kinesis_20131202",
-            content_type: "application/x-amz-json-1.1",
-        };
-        for vector in vectors {
-            let document = json!({
-                "access": "a", "region": vector.region, "endpoint": vector.url,
-                "access_key_id": "AKIDEXAMPLE",
-                "secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-                "session_token": vector.token,
-            });
-            let (_, access) = Access::parse(document.to_string().as_bytes()).unwrap();
-            let at = Wall(vector.at * 1000 + 999);
-            let request = signed(&service, &access, "GetRecords", vector.body.into(), at).unwrap();
-            let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap());
-            assert_eq!(
-                header(AUTHORIZATION.as_str()),
-                Some(vector.authorization.as_str())
-            );
-            assert_eq!(header("x-amz-date"), Some(vector.date.as_str()));
-            assert_eq!(header("x-amz-security-token"), vector.token.as_deref());
-            assert!(request.headers()[AUTHORIZATION].is_sensitive());
-        }
-    }
 }

@@ -83,6 +83,7 @@ impl Life {
                 Output::TakeLease { op, .. } => Input::LeaseGranted {
                     op,
                     fence: Fence(1),
+                    until: None,
                     checkpoint: None,
                 },
                 Output::SaveCheckpoint { op, .. } => Input::CheckpointSaved { op },

@@ -63,8 +63,31 @@ pub enum Input {
         op: OpId,
         /// Proves the lease; larger than every earlier one of this shard.
         fence: Fence,
+        /// Of a stream that several processes share: nothing of the shard starts from this moment
+        /// on, unless `LeaseRenewed` says otherwise. `None`: the lease is for good.
+        until: Option<Mono>,
         /// What was last saved for the shard, read after the lease was granted.
         checkpoint: Option<Checkpoint>,
+    },
+    /// The lease of a shard goes on until a later moment.
+    LeaseRenewed {
+        /// The shard.
+        shard: ShardId,
+        /// The lease.
+        fence: Fence,
+        /// Nothing of the shard starts from this moment on.
+        until: Mono,
+    },
+    /// Another process is to have the shard: start nothing more of it, finish what runs, save, and
+    /// give it up by `Output::DropLease`.
+    LeaseDrains {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// Another process has settled the shard to its end.
+    EndedElsewhere {
+        /// The shard.
+        shard: ShardId,
     },
     /// Somebody else holds the shard now.
     LeaseLost {
@@ -168,7 +191,9 @@ pub enum Output {
         /// Shards with their first checkpoints.
         rows: Vec<(ShardId, Checkpoint)>,
     },
-    /// Become the only reader of a shard, and read its checkpoint after that.
+    /// Become the only reader of a shard, and read its checkpoint after that. Of a stream that
+    /// several processes share it is answered when the shard is this process's, however long that
+    /// takes.
     TakeLease {
         /// The request.
         op: OpId,

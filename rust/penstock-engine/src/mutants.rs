@@ -91,6 +91,14 @@ pub enum Mutant {
     MoveNotFollowed,
     /// An operator is told that something was skipped before that is saved.
     SkipToldBeforeSaved,
+    /// Batches start though somebody else may have their shard.
+    StartedAfterLease,
+    /// Batches start of a shard that is being handed over.
+    StartedWhileLeaving,
+    /// A shard is handed over before what is done is saved.
+    HandedOverUnsaved,
+    /// A shard that ended elsewhere goes on being waited for.
+    EndElsewhereForgotten,
     /// Messages are deleted though their handler has failed.
     DeleteBeforeSuccess,
     /// Batches do not wait for earlier ones of their message groups.
@@ -141,7 +149,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, in order.
-    pub const ALL: [Mutant; 59] = [
+    pub const ALL: [Mutant; 63] = [
         Self::CheckpointAtHighestFinished,
         Self::CheckpointAtRead,
         Self::SplitCharged,
@@ -178,6 +186,10 @@ impl Mutant {
         Self::LaneLeavesWorker,
         Self::MoveNotFollowed,
         Self::SkipToldBeforeSaved,
+        Self::StartedAfterLease,
+        Self::StartedWhileLeaving,
+        Self::HandedOverUnsaved,
+        Self::EndElsewhereForgotten,
         Self::DeleteBeforeSuccess,
         Self::GroupOvertaken,
         Self::ReceiveWithoutRoom,

@@ -6,23 +6,21 @@
 //!
 //! Where lines are kept is the driver's business.
 
+mod input;
 mod page;
 
 use std::io::{BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+pub use input::{TracedFetch, TracedInput};
 pub use page::FactsPage;
 
 use crate::config::MappingConfig;
 use crate::engine::Engine;
-use crate::fault::Fault;
-use crate::ids::{Fence, InvocationId, OpId, Position, ShardId, SlotId};
-use crate::io::{
-    Checkpoint, Fetched, Input, Invocation, Outcome, Output, QueueFacts, Refused, Resume,
-    ShardInfo, ShardListing,
-};
-use crate::time::{Mono, Now};
+use crate::ids::{ShardId, SlotId};
+use crate::io::{Checkpoint, Input, Invocation, Output, Resume};
+use crate::time::Now;
 
 /// The version of the lines; a trace of another version is refused.
 pub const TRACE_VERSION: u32 = 1;
@@ -69,97 +67,6 @@ pub struct Header {
     pub config: MappingConfig,
     /// The rows that it went on from.
     pub rows: Vec<(ShardId, Checkpoint)>,
-}
-
-/// An input as a trace keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "each is the input of the same name")]
-pub enum TracedInput {
-    Reconfigured(Box<MappingConfig>),
-    Paused,
-    Resumed,
-    Drain {
-        by: Mono,
-    },
-    Stop,
-    Crew {
-        slots: Vec<SlotId>,
-    },
-    ShardsListed {
-        op: OpId,
-        listing: ShardListing,
-    },
-    Registered {
-        op: OpId,
-    },
-    LeaseGranted {
-        op: OpId,
-        fence: Fence,
-        checkpoint: Option<Box<Checkpoint>>,
-    },
-    LeaseLost {
-        shard: ShardId,
-    },
-    Moved {
-        shard: ShardId,
-        checkpoint: Box<Checkpoint>,
-    },
-    Skip {
-        shard: ShardId,
-    },
-    Arrived {
-        op: OpId,
-        page: Box<FactsPage>,
-    },
-    Fetched {
-        op: OpId,
-        fetched: Box<TracedFetch>,
-    },
-    QueueDescribed {
-        op: OpId,
-        queue: QueueFacts,
-    },
-    Received {
-        op: OpId,
-        page: Option<FactsPage>,
-    },
-    Acknowledged {
-        op: OpId,
-        refused: Vec<Refused>,
-    },
-    Extended {
-        op: OpId,
-        refused: Vec<Refused>,
-    },
-    Completed {
-        invocation: InvocationId,
-        outcome: Outcome,
-    },
-    CheckpointSaved {
-        op: OpId,
-    },
-    Delivered {
-        op: OpId,
-    },
-    Failed {
-        op: OpId,
-        fault: Fault,
-    },
-}
-
-/// The answer to one read as a trace keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each is the member of `Fetched` of the same name"
-)]
-pub struct TracedFetch {
-    pub page: Option<FactsPage>,
-    pub next: Option<Position>,
-    pub behind_ms: Option<u64>,
-    pub ended: bool,
-    pub children: Vec<ShardInfo>,
 }
 
 impl TraceLine {
@@ -329,143 +236,6 @@ impl<R: BufRead> Lines<R> {
         TraceError::Malformed {
             line: self.line,
             message: message.to_owned(),
-        }
-    }
-}
-
-impl From<&Input> for TracedInput {
-    fn from(input: &Input) -> Self {
-        match input.clone() {
-            Input::Reconfigured(config) => Self::Reconfigured(config),
-            Input::Paused => Self::Paused,
-            Input::Resumed => Self::Resumed,
-            Input::Drain { by } => Self::Drain { by },
-            Input::Stop => Self::Stop,
-            Input::Crew { slots } => Self::Crew { slots },
-            Input::ShardsListed { op, listing } => Self::ShardsListed { op, listing },
-            Input::Registered { op } => Self::Registered { op },
-            Input::LeaseGranted {
-                op,
-                fence,
-                checkpoint,
-            } => Self::LeaseGranted {
-                op,
-                fence,
-                checkpoint: checkpoint.map(Box::new),
-            },
-            Input::LeaseLost { shard } => Self::LeaseLost { shard },
-            Input::Moved { shard, checkpoint } => Self::Moved { shard, checkpoint },
-            Input::Skip { shard } => Self::Skip { shard },
-            Input::Arrived { op, page } => Self::Arrived {
-                op,
-                page: Box::new(FactsPage::of(page.as_ref())),
-            },
-            Input::Fetched { op, fetched } => {
-                let Fetched {
-                    page,
-                    next,
-                    behind_ms,
-                    ended,
-                    children,
-                } = fetched;
-                let page = page.as_deref().map(FactsPage::of);
-                let fetched = TracedFetch {
-                    page,
-                    next,
-                    behind_ms,
-                    ended,
-                    children,
-                };
-                Self::Fetched {
-                    op,
-                    fetched: Box::new(fetched),
-                }
-            }
-            Input::QueueDescribed { op, queue } => Self::QueueDescribed { op, queue },
-            Input::Received { op, page } => Self::Received {
-                op,
-                page: page.as_deref().map(FactsPage::of),
-            },
-            Input::Acknowledged { op, refused } => Self::Acknowledged { op, refused },
-            Input::Extended { op, refused } => Self::Extended { op, refused },
-            Input::Completed {
-                invocation,
-                outcome,
-            } => Self::Completed {
-                invocation,
-                outcome,
-            },
-            Input::CheckpointSaved { op } => Self::CheckpointSaved { op },
-            Input::Delivered { op } => Self::Delivered { op },
-            Input::Failed { op, fault } => Self::Failed { op, fault },
-        }
-    }
-}
-
-impl From<TracedInput> for Input {
-    fn from(input: TracedInput) -> Self {
-        match input {
-            TracedInput::Reconfigured(config) => Self::Reconfigured(config),
-            TracedInput::Paused => Self::Paused,
-            TracedInput::Resumed => Self::Resumed,
-            TracedInput::Drain { by } => Self::Drain { by },
-            TracedInput::Stop => Self::Stop,
-            TracedInput::Crew { slots } => Self::Crew { slots },
-            TracedInput::ShardsListed { op, listing } => Self::ShardsListed { op, listing },
-            TracedInput::Registered { op } => Self::Registered { op },
-            TracedInput::LeaseGranted {
-                op,
-                fence,
-                checkpoint,
-            } => Self::LeaseGranted {
-                op,
-                fence,
-                checkpoint: checkpoint.map(|saved| *saved),
-            },
-            TracedInput::LeaseLost { shard } => Self::LeaseLost { shard },
-            TracedInput::Moved { shard, checkpoint } => Self::Moved { shard, checkpoint },
-            TracedInput::Skip { shard } => Self::Skip { shard },
-            TracedInput::Arrived { op, page } => Self::Arrived {
-                op,
-                page: page.shared(),
-            },
-            TracedInput::Fetched { op, fetched } => {
-                let TracedFetch {
-                    page,
-                    next,
-                    behind_ms,
-                    ended,
-                    children,
-                } = *fetched;
-                let page = page.map(FactsPage::shared);
-                Self::Fetched {
-                    op,
-                    fetched: Fetched {
-                        page,
-                        next,
-                        behind_ms,
-                        ended,
-                        children,
-                    },
-                }
-            }
-            TracedInput::QueueDescribed { op, queue } => Self::QueueDescribed { op, queue },
-            TracedInput::Received { op, page } => Self::Received {
-                op,
-                page: page.map(FactsPage::shared),
-            },
-            TracedInput::Acknowledged { op, refused } => Self::Acknowledged { op, refused },
-            TracedInput::Extended { op, refused } => Self::Extended { op, refused },
-            TracedInput::Completed {
-                invocation,
-                outcome,
-            } => Self::Completed {
-                invocation,
-                outcome,
-            },
-            TracedInput::CheckpointSaved { op } => Self::CheckpointSaved { op },
-            TracedInput::Delivered { op } => Self::Delivered { op },
-            TracedInput::Failed { op, fault } => Self::Failed { op, fault },
         }
     }
 }

@@ -191,6 +191,7 @@ impl Life {
                     self.input(Input::LeaseGranted {
                         op,
                         fence: Fence(1),
+                        until: None,
                         checkpoint,
                     });
                 }

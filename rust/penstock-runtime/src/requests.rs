@@ -97,6 +97,7 @@ impl Requests {
                 Ok(Input::LeaseGranted {
                     op,
                     fence,
+                    until: None,
                     checkpoint,
                 })
             }),
@@ -128,12 +129,10 @@ impl Requests {
                 Ok(Input::CheckpointSaved { op })
             }),
             Output::Deliver { op, document } => self.spawn(op, async move {
-                let destination = ports.destination.ok_or_else(|| {
-                    Fault::new(
-                        FaultKind::Invalid,
-                        "the mapping has no destination to deliver to",
-                    )
-                })?;
+                let missing = "the mapping has no destination to deliver to";
+                let destination = ports.destination;
+                let destination =
+                    destination.ok_or_else(|| Fault::new(FaultKind::Invalid, missing))?;
                 destination.deliver(document).await?;
                 Ok(Input::Delivered { op })
             }),

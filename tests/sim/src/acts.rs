@@ -49,6 +49,7 @@ impl World {
                 }
             }
             Act::Steal(shard, held, told, settled) => self.steal(shard, held, told, settled),
+            Act::HandOver(shard, held, settled) => return self.hand_over(shard, held, settled),
             Act::Move(shard, by, told) => self.move_back(shard, by, told),
             Act::Skip(shard) => return self.skip(shard),
             Act::GiveBack(shard) => self.store.give_back(&shard),
@@ -209,7 +210,13 @@ impl World {
         }
     }
 
-    fn steal(&mut self, shard: usize, held: Duration, told: Option<Duration>, settled: usize) {
+    pub(crate) fn steal(
+        &mut self,
+        shard: usize,
+        held: Duration,
+        told: Option<Duration>,
+        settled: usize,
+    ) {
         let shard = shard % self.stream.shards.len();
         let id = self.stream.shards[shard].id.clone();
         let Some(saved) = self.store.checkpoint(&id).cloned() else {
@@ -256,7 +263,12 @@ impl World {
             record.settled.get_or_insert(How::Elsewhere);
             record.settled_last = Some(How::Elsewhere);
         }
-        let position = Position::after(sequence);
+        let ends = self.sharing.is_some() && self.config.tumbling_window.is_none();
+        let ends = ends && to == len && self.model.shards[shard].closed;
+        let position = match ends {
+            true => Position::ShardEnd,
+            false => Position::after(sequence),
+        };
         self.store.put_elsewhere(
             id,
             Checkpoint {

@@ -34,6 +34,8 @@ pub enum Event {
     Register(OpId, Vec<(ShardId, Checkpoint)>, Fate),
     /// The store gives a lease; the answer follows.
     Lease(OpId, ShardId, Option<Fault>, Duration),
+    /// A lease is renewed.
+    Renew(ShardId, Fence),
     /// The store writes a checkpoint; the answer follows.
     Save(OpId, ShardId, Box<Checkpoint>, Fence, Fate),
     /// The destination takes a document; the answer follows.
@@ -92,6 +94,9 @@ pub enum Act {
     /// Somebody else takes a shard for a while: which, how long, when the engine is told, how many
     /// records are settled there.
     Steal(usize, Duration, Option<Duration>, usize),
+    /// Another process is to have a shard, by plan: which, how long, how many records are settled
+    /// there.
+    HandOver(usize, Duration, usize),
     /// An operator sets a shard's checkpoint back: which, by how many records, when the engine is
     /// told.
     Move(usize, usize, Duration),

@@ -56,7 +56,7 @@ pub fn invocation(
 ) -> Result<Start, Violation> {
     let start = resolve(model, invocation)?;
     oracles::quiet_when_told(model, &start)?;
-    oracles::lease_is_held(model, &start)?;
+    oracles::lease_is_held(model, &start, now)?;
     oracles::batch_of_one_lane(model, &start)?;
     if start.records.is_empty() {
         model.final_of_window(&start, invocation, now)?;

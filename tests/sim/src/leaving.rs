@@ -16,8 +16,10 @@ impl World {
         let shard = self.number(id);
         if let Some(tenure) = &self.model.shards[shard].tenure
             && self.model.shards[shard].moved.is_none()
-            && self.model.mode == Mode::Draining
-            && self.drain_by.is_some_and(|by| self.now < by)
+            && match self.model.mode {
+                Mode::Draining => self.drain_by.is_some_and(|by| self.now < by),
+                _ => tenure.leaving.is_some(),
+            }
         {
             let stuck: Vec<u8> = self
                 .model

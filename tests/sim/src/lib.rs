@@ -23,6 +23,7 @@ pub mod queue;
 pub mod random;
 pub mod reading;
 pub mod resting;
+pub mod sharing;
 pub mod store;
 pub mod story;
 pub mod stream;

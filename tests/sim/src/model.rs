@@ -112,6 +112,12 @@ pub struct Tenure {
     pub save_failed: bool,
     /// When it was given.
     pub began_at: Mono,
+    /// From when on nothing may start, where the stream is shared.
+    pub until: Mono,
+    /// Since when things may start, after they might not.
+    pub open_since: Mono,
+    /// Whether it is being handed over: for how long, and how many records are settled there.
+    pub leaving: Option<(std::time::Duration, usize)>,
     /// The tumbling window that is open.
     pub window: Option<WindowModel>,
     /// Whether it ends before its time.
@@ -395,6 +401,9 @@ impl Model {
             save_asked: None,
             save_failed: false,
             began_at: now,
+            until: Mono(u64::MAX),
+            open_since: now,
+            leaving: None,
             window: window.map(WindowModel::saved),
             ends_early: window
                 .and_then(|window| window.closing)

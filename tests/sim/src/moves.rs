@@ -39,7 +39,7 @@ impl World {
         // A window that is opened again is a story of its own; so is a shard whose children run,
         // and one that the stream does not list any more is never read again.
         let windows = self.config.tumbling_window.is_some() || !model.closed_windows.is_empty();
-        let another = another || model.unlisted;
+        let another = another || model.unlisted || self.sharing.is_some();
         if another || windows || model.moved.is_some() || saved.position == Position::ShardEnd {
             return;
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use penstock_engine::fault::{Fault, FaultKind};
-use penstock_engine::ids::{InvocationId, OpId, ShardId};
+use penstock_engine::ids::{Fence, InvocationId, OpId, ShardId};
 use penstock_engine::io::{Checkpoint, Input, Outcome, Output};
 use penstock_engine::time::Mono;
 
@@ -39,10 +39,7 @@ impl World {
                 self.ask(op, Request::Register, Event::Register(op, rows, fate))?;
             }
             Output::TakeLease { op, shard } => self.take_lease(op, shard)?,
-            Output::DropLease { shard, fence } => {
-                self.lease_given_up(&shard)?;
-                self.store.drop_lease(&shard, fence);
-            }
+            Output::DropLease { shard, fence } => self.drop_lease(&shard, fence)?,
             Output::Fetch(fetch) => self.fetch(fetch)?,
             Output::SaveCheckpoint {
                 op,
@@ -91,6 +88,15 @@ impl World {
         Ok(())
     }
 
+    fn drop_lease(&mut self, shard: &ShardId, fence: Fence) -> Verdict {
+        let tenure = self.model.shards[self.number(shard)].tenure.as_ref();
+        let to = tenure.and_then(|tenure| tenure.leaving);
+        self.lease_given_up(shard)?;
+        self.store.drop_lease(shard, fence);
+        self.taken_over(shard, to);
+        Ok(())
+    }
+
     /// Lets an event happen.
     pub(crate) fn happen(&mut self, life: Option<u32>, event: Event) -> Verdict {
         let current = life.is_none_or(|life| life == self.life && self.alive());
@@ -136,13 +142,8 @@ impl World {
                 if fate.done {
                     self.documents.push((*document).clone());
                 }
-                self.reply(
-                    life,
-                    op,
-                    fate.said,
-                    fate.reply_after,
-                    Input::Delivered { op },
-                );
+                let input = Input::Delivered { op };
+                self.reply(life, op, fate.said, fate.reply_after, input);
             }
             _ if !current => {}
             Event::List(op, Some(fault)) => return self.feed(Input::Failed { op, fault }),
@@ -152,8 +153,11 @@ impl World {
                 return self.feed(Input::ShardsListed { op, listing });
             }
             Event::Lease(op, shard, fault, reply_after) => {
-                self.lease(op, &shard, fault, reply_after);
+                if fault.is_some() || !self.lease_waits(op, &shard)? {
+                    self.lease(op, &shard, fault, reply_after);
+                }
             }
+            Event::Renew(shard, fence) => return self.renew(shard, fence),
             Event::Read(fetch, fault) => return self.read(&fetch, fault),
             Event::Rest(shard, range, input) => return self.hand(shard, range, input),
             Event::Answer(input) => return self.feed(input),
@@ -201,7 +205,10 @@ impl World {
             (
                 Request::Lease(shard),
                 Input::LeaseGranted {
-                    fence, checkpoint, ..
+                    fence,
+                    until,
+                    checkpoint,
+                    ..
                 },
             ) => {
                 let current = |saved: &&Checkpoint| {
@@ -211,6 +218,7 @@ impl World {
                 };
                 let checkpoint = checkpoint.as_ref().filter(current);
                 self.model.granted(*shard, *fence, checkpoint, now.mono);
+                self.lease_runs(*shard, *fence, *until);
             }
             (
                 Request::Save {
@@ -339,6 +347,7 @@ impl World {
             Ok((fence, checkpoint)) => Input::LeaseGranted {
                 op,
                 fence,
+                until: self.lease_until(),
                 checkpoint,
             },
             Err(fault) => Input::Failed { op, fault },

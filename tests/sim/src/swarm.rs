@@ -10,17 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::Duration;
 
-use crate::crew;
 use crate::event::{Act, Put};
 use crate::faults::Faults;
-use crate::moves;
-use crate::options;
 use crate::oracles::{Verdict, Violation, violated};
 use crate::queue::swarm as queues;
 use crate::queue::world::QueueWorld;
 use crate::random::Random;
 use crate::workers::Moody;
 use crate::world::{Plan, World};
+use crate::{crew, moves, options, sharing};
 
 /// How a life is lived again.
 pub const AGAIN: &str = "PENSTOCK_SEED";
@@ -224,6 +222,9 @@ fn calm_down(world: &mut World) -> Verdict {
         names_children: world.faults.names_children,
         ..Faults::calm()
     };
+    if let Some(sharing) = &mut world.sharing {
+        sharing.fails = 0;
+    }
     world.plan(Duration::ZERO, Act::Heal);
     world.plan(Duration::ZERO, Act::Resume);
     if !world.run(DRAINS_WITHIN, |world| world.idle_or_running())? {
@@ -374,6 +375,7 @@ fn schedule(world: &mut World, seed: u64) {
         world.plan(at, Act::Put(put));
     }
     crew::plan(world, seed, moment);
+    sharing::plan(world, seed, moment);
     world.plan(random.millis(0, 2_000), Act::Start(None));
     for _ in 0..random.below(4) {
         let shown_after = random.pick(&[0, 0, 3_000, 10_000]);

@@ -22,6 +22,7 @@ use crate::judge;
 use crate::model::{Mode, Model};
 use crate::oracles::{self, Verdict, Violation};
 use crate::random::Random;
+use crate::sharing::Sharing;
 use crate::store::SimStore;
 use crate::stream::SimStream;
 use crate::windows;
@@ -131,6 +132,8 @@ pub struct World {
     pub(crate) places: BTreeMap<InvocationId, usize>,
     pub(crate) random: Random,
     pub(crate) crew: Crew,
+    /// How the stream is shared with other processes, if it is.
+    pub sharing: Option<Sharing>,
     pub(crate) drain_by: Option<Mono>,
     pub(crate) born: Mono,
     pub(crate) fruitless: BTreeMap<usize, (Mono, u32)>,
@@ -172,6 +175,7 @@ impl World {
             places: BTreeMap::new(),
             random: Random::new(plan.seed),
             crew: Crew::default(),
+            sharing: None,
             drain_by: None,
             born: Mono(0),
             fruitless: BTreeMap::new(),
@@ -338,7 +342,7 @@ impl World {
         self.watch()
     }
 
-    fn drain_outputs(&mut self) -> Verdict {
+    pub(crate) fn drain_outputs(&mut self) -> Verdict {
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             self.perform(output)?;
         }

@@ -105,6 +105,14 @@ seen! {
         by "lease_is_held";
     a_skip_that_is_told_before_it_is_saved_is_seen: SkipToldBeforeSaved
         by "skip_is_saved";
+    a_start_after_the_lease_is_seen: StartedAfterLease
+        by "lease_is_held";
+    a_start_while_a_shard_leaves_is_seen: StartedWhileLeaving
+        by "lease_is_held";
+    a_shard_handed_over_before_it_is_saved_is_seen: HandedOverUnsaved
+        by "drain_saves_everything" | "settled_records_rest";
+    an_end_elsewhere_that_is_forgotten_is_seen: EndElsewhereForgotten
+        by "settles_in_time";
     a_delete_before_a_success_is_seen: DeleteBeforeSuccess
         by "delete_after_success";
     a_group_overtaken_is_seen: GroupOvertaken

@@ -163,7 +163,12 @@ impl QueueMachine {
             | Input::Delivered { op } => {
                 panic!("request {} of a queue was answered as a stream's", op.0)
             }
-            Input::LeaseLost { shard } | Input::Moved { shard, .. } | Input::Skip { shard } => {
+            Input::LeaseRenewed { shard, .. }
+            | Input::LeaseDrains { shard }
+            | Input::EndedElsewhere { shard }
+            | Input::LeaseLost { shard }
+            | Input::Moved { shard, .. }
+            | Input::Skip { shard } => {
                 panic!("a queue has no shard {shard} to lose, move or skip in")
             }
         }

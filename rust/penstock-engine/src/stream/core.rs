@@ -4,7 +4,7 @@
 //! no longer pending are counted and dropped; nothing here scans shards.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::line::Line;
@@ -104,6 +104,8 @@ pub(crate) struct Core {
     pub ready: Line,
     /// Shards that would read if the mapping held fewer bytes, oldest first.
     pub starved: VecDeque<usize>,
+    /// Shards that are being handed over.
+    pub leaving: BTreeSet<usize>,
     identities: Rng,
     outputs: VecDeque<Output>,
     pending: BTreeMap<OpId, Pending>,
@@ -132,6 +134,7 @@ impl Core {
             aggregates_told: false,
             ready: Line::default(),
             starved: VecDeque::new(),
+            leaving: BTreeSet::new(),
             identities,
             outputs: VecDeque::new(),
             pending: BTreeMap::new(),

@@ -9,7 +9,7 @@ use super::core::{Mode, Timer};
 use super::shard::State;
 use crate::config::MappingConfig;
 use crate::io::{NoticeLevel, Output};
-use crate::mutants::{self, Mutant};
+use crate::mutants::Mutant;
 use crate::time::{Mono, Now};
 
 impl StreamMachine {
@@ -70,15 +70,8 @@ impl StreamMachine {
         if !matches!(self.core.mode, Mode::Draining { .. }) {
             return;
         }
-        let busy = self.shards.iter().any(|shard| {
-            let delivering = shard
-                .lanes
-                .iter()
-                .any(|lane| lane.documents.iter().any(|doc| doc.op.is_some()));
-            let unsaved = shard.held() && !shard.saver.clean();
-            shard.running() || delivering || (unsaved && !mutants::active(Mutant::DrainWithoutSave))
-        });
-        if !busy {
+        let finished = |shard: &super::Shard| shard.finished(Mutant::DrainWithoutSave);
+        if self.shards.iter().all(finished) {
             self.stop(now);
         }
     }
@@ -105,7 +98,9 @@ impl StreamMachine {
         self.core.mode_since = now.wall;
         self.core.transition("mode:stopped");
         for shard in &mut self.shards {
-            let held = shard.held();
+            // What still runs here must not run elsewhere before it has ended, or before the lease
+            // is over by itself.
+            let held = shard.held() && !(shard.shared.is_some() && shard.running());
             shard.abandon(&mut self.core);
             if held {
                 let (id, fence) = (shard.id.clone(), shard.fence);

@@ -23,6 +23,7 @@ pub mod router;
 mod saver;
 mod settling;
 mod shard;
+mod sharing;
 mod starting;
 #[cfg(test)]
 mod testing;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use self::core::{Core, Mode, Pending, Timer};
 use self::shard::{Shard, State};
+use self::sharing::Shared;
 use crate::config::MappingConfig;
 use crate::dispatch::Due;
 use crate::fault::{Fault, FaultKind};
@@ -57,6 +59,8 @@ pub const TRANSITIONS: &[&str] = &[
     "shard:lost",
     "shard:recut",
     "shard:moved",
+    "shard:leaving",
+    "shard:handed_over",
     "read:ended",
     "read:recovered",
     "read:vanished",
@@ -188,14 +192,21 @@ impl StreamMachine {
             Input::LeaseGranted {
                 op,
                 fence,
+                until,
                 checkpoint,
             } => {
                 if let Some(shard) = self.answer(op) {
-                    self.shards[shard].leased(fence, checkpoint, &mut self.core, now);
-                    self.detect_gap(shard, now);
-                    self.follow(shard, now);
+                    self.shards[shard].shared = until.map(Shared::until);
+                    self.leased(shard, fence, checkpoint, now);
                 }
             }
+            Input::LeaseRenewed {
+                shard,
+                fence,
+                until,
+            } => self.lease_renewed(&shard, fence, until, now),
+            Input::LeaseDrains { shard } => self.lease_drains(&shard, now),
+            Input::EndedElsewhere { shard } => self.ended_elsewhere(shard, now),
             Input::LeaseLost { shard } => {
                 if let Some(&place) = self.index.get(&shard) {
                     self.shards[place].lose(&mut self.core, now);
@@ -405,6 +416,7 @@ impl StreamMachine {
         } else {
             self.core.stale_answers += 1;
             shard.ghost_ended(invocation, &mut self.core, now);
+            self.follow(out.shard, now);
         }
     }
 
@@ -439,6 +451,7 @@ impl StreamMachine {
                 break;
             }
         }
+        self.hand_over(now);
         self.finish_draining(now);
         debug_assert!(self.core.counters.conserved(), "{:?}", self.core.counters);
     }

@@ -172,6 +172,10 @@ impl StreamMachine {
         if let Some(stall) = self.stall() {
             return Some(stall);
         }
+        if let Some(why) = shard.barred(now.mono) {
+            let message = why.to_owned();
+            return at(Reason::WaitingForLease { message }, since, None);
+        }
         if let Some(trouble) = &shard.reader.fault {
             let message = trouble.fault.message.clone();
             let reason = match trouble.fault.kind {
@@ -205,6 +209,11 @@ fn lane_stall(
     now: Now,
 ) -> Option<Stall> {
     let since = lane.since;
+    let open = |reason| Stall {
+        reason,
+        since,
+        until: None,
+    };
     if let Some(running) = &lane.running {
         let reason = Reason::InHandler {
             invocation: running.invocation,
@@ -225,12 +234,12 @@ fn lane_stall(
     {
         return Some(pause.clone());
     }
+    if let Some(why) = shard.barred(now.mono) {
+        let message = why.to_owned();
+        return Some(open(Reason::WaitingForLease { message }));
+    }
     if lane.queue.is_empty() && lane.units.is_empty() {
-        return Some(Stall {
-            reason: Reason::WaitingForRecords,
-            since,
-            until: None,
-        });
+        return Some(open(Reason::WaitingForRecords));
     }
     if let Some(stall) = lane
         .units
@@ -240,11 +249,7 @@ fn lane_stall(
         return Some(stall);
     }
     if lane.ready {
-        return Some(Stall {
-            reason: Reason::NoFreeWorker,
-            since,
-            until: None,
-        });
+        return Some(open(Reason::NoFreeWorker));
     }
     let due = shard.fresh_due(lane, core, now.mono);
     match due {
@@ -256,11 +261,7 @@ fn lane_stall(
                 until,
             })
         }
-        _ => Some(Stall {
-            reason: Reason::TooFarAhead,
-            since,
-            until: None,
-        }),
+        _ => Some(open(Reason::TooFarAhead)),
     }
 }
 

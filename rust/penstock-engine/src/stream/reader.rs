@@ -110,7 +110,8 @@ impl Reader {
 impl Shard {
     /// Reads if that is wanted and there is room.
     pub fn read(&mut self, core: &mut Core, now: Now) {
-        if self.state != State::Reading || self.reader.op.is_some() || !core.reads() {
+        let asked = self.reader.op.is_some();
+        if self.state != State::Reading || asked || !core.reads() || self.leaves() {
             return;
         }
         if self.reader.next_at > now.mono {

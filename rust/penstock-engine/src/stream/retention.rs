@@ -136,6 +136,7 @@ mod tests {
                     Output::TakeLease { op, .. } => Input::LeaseGranted {
                         op,
                         fence: Fence(1),
+                        until: None,
                         checkpoint: None,
                     },
                     Output::SaveCheckpoint { op, .. } => Input::CheckpointSaved { op },

@@ -18,6 +18,7 @@ use super::lane::Lane;
 use super::moves::Skipping;
 use super::reader::Reader;
 use super::saver::Saver;
+use super::sharing::Shared;
 use super::watermark::Generation;
 use crate::backoff;
 use crate::event::{self, EventContext};
@@ -76,6 +77,8 @@ pub(crate) struct Shard {
     pub since: Wall,
     pub epoch: Epoch,
     pub fence: Fence,
+    /// Its lease, where several processes share the stream.
+    pub shared: Option<Shared>,
     /// Where it begins if it has no checkpoint.
     pub start: Position,
     pub incarnation: Option<Wall>,
@@ -123,6 +126,7 @@ impl Shard {
             since: now,
             epoch: Epoch(0),
             fence: Fence(0),
+            shared: None,
             start: start.clone(),
             incarnation: None,
             lease_op: None,
@@ -321,7 +325,7 @@ impl Shard {
 
     /// SHARD_END is durable: gives the lease back.
     pub fn end(&mut self, core: &mut Core, now: Now) {
-        self.enter(State::Ended, core, now);
+        self.close(core, now);
         core.emit(Output::DropLease {
             shard: self.id.clone(),
             fence: self.fence,
@@ -332,11 +336,6 @@ impl Shard {
             Some(&self.id),
             format!("shard {} is settled to its end", self.id),
         );
-        self.lanes = Vec::new();
-        self.window = None;
-        self.generations = Vec::new();
-        self.base = Position::ShardEnd;
-        self.saver.saved = Position::ShardEnd;
         self.forget_pages(core);
     }
 
@@ -412,7 +411,13 @@ impl Shard {
         core.emit(Output::Released {
             shard: self.id.clone(),
         });
-        if self.moved {
+        let shared = self.shared.take().is_some();
+        if shared && self.start == Position::ShardEnd {
+            self.close(core, now);
+            return;
+        }
+        // Where a stream is shared, to ask is to wait, and costs nothing.
+        if self.moved || shared {
             self.lease_again(core, now);
             return;
         }

@@ -25,7 +25,7 @@ impl Shard {
     /// Puts a lane among the ready ones if its next batch is due, or arms the timer for it.
     pub fn step(&mut self, number: u8, core: &mut Core, now: Now) {
         let open = matches!(self.state, State::Reading | State::Draining);
-        if !open || self.relane.is_some() || !core.invokes() {
+        if !open || self.relane.is_some() || !core.invokes() || !self.may_start(now.mono) {
             return;
         }
         let Some(lane) = self.lanes.get(usize::from(number)) else {
@@ -155,7 +155,7 @@ impl Shard {
             return None;
         }
         let open = matches!(self.state, State::Reading | State::Draining);
-        if !open || self.relane.is_some() || !core.invokes() {
+        if !open || self.relane.is_some() || !core.invokes() || !self.may_start(now.mono) {
             return None;
         }
         // More records may have come since the lane got in line.

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::sample::{config, numbered};
-use crate::fault::FaultKind;
-use crate::ids::{RequestId, SequenceNumber};
-use crate::io::{FrontUnit, HandlerError, LanePositions, Report, TumblingWindow};
+use crate::fault::{Fault, FaultKind};
+use crate::ids::{Fence, InvocationId, OpId, Position, RequestId, SequenceNumber};
+use crate::io::{
+    Fetched, FrontUnit, HandlerError, LanePositions, Outcome, QueueFacts, Refused, Report,
+    ShardInfo, ShardListing, TumblingWindow,
+};
 use crate::record::Page;
-use crate::time::Wall;
+use crate::time::{Mono, Wall};
 
 fn now(seconds: u64) -> Now {
     let wall = Wall(1_700_000_000_000 + seconds.cast_signed() * 1_000);
@@ -91,21 +94,6 @@ fn every_input() -> Vec<Input> {
         Input::Stop,
         Input::ShardsListed { op, listing },
         Input::Registered { op },
-        Input::LeaseGranted {
-            op,
-            fence: Fence(3),
-            checkpoint: Some(checkpoint()),
-        },
-        Input::LeaseGranted {
-            op,
-            fence: Fence(4),
-            checkpoint: None,
-        },
-        Input::LeaseLost {
-            shard: shard.clone(),
-        },
-        moved(&shard),
-        Input::Skip { shard },
         Input::Arrived { op, page: part },
         Input::Fetched { op, fetched },
         Input::Fetched { op, fetched: empty },
@@ -123,8 +111,37 @@ fn every_input() -> Vec<Input> {
         },
     ]
     .into_iter()
+    .chain(of_leases(op, &shard))
     .chain(of_queues(op))
     .collect()
+}
+
+fn of_leases(op: OpId, shard: &ShardId) -> [Input; 8] {
+    let shard = || shard.clone();
+    [
+        Input::LeaseGranted {
+            op,
+            fence: Fence(3),
+            until: Some(Mono(5)),
+            checkpoint: Some(checkpoint()),
+        },
+        Input::LeaseGranted {
+            op,
+            fence: Fence(4),
+            until: None,
+            checkpoint: None,
+        },
+        Input::LeaseRenewed {
+            shard: shard(),
+            fence: Fence(3),
+            until: Mono(6),
+        },
+        Input::LeaseDrains { shard: shard() },
+        Input::EndedElsewhere { shard: shard() },
+        Input::LeaseLost { shard: shard() },
+        moved(&shard()),
+        Input::Skip { shard: shard() },
+    ]
 }
 
 fn of_queues(op: OpId) -> [Input; 5] {
@@ -345,6 +362,7 @@ impl Recorder {
                 Input::LeaseGranted {
                     op: *op,
                     fence: Fence(self.fences),
+                    until: None,
                     checkpoint: None,
                 }
             }

@@ -56,8 +56,11 @@ pub fn nothing_late(model: &Model, now: Now) -> Verdict {
             let Some(due) = model.lane_due(number, lane) else {
                 continue;
             };
-            let due = due.max(model.running_since);
-            if due + SLACK < now.mono && !excused(model, number, lane, now.wall) {
+            let due = due.max(model.running_since).max(tenure.open_since);
+            if tenure.may_start(now.mono)
+                && due + SLACK < now.mono
+                && !excused(model, number, lane, now.wall)
+            {
                 return violated(
                     "nothing_late",
                     "I20",

@@ -86,16 +86,15 @@ pub fn quiet_reads(model: &Model) -> Verdict {
     )
 }
 
-/// I10: only the holder of the last lease hands out records, and says under which.
+/// I10: only the holder of the last lease hands out records, and says under which; none when
+/// somebody else may have the shard, or is to have it.
 ///
 /// # Errors
-/// When the lease is another one or none.
-pub fn lease_is_held(model: &Model, start: &Start) -> Verdict {
-    let held = model.shards[start.shard]
-        .tenure
-        .as_ref()
-        .map(|tenure| tenure.fence);
-    if held == Some(start.fence) {
+/// When the lease is another one or none, or it is too late.
+pub fn lease_is_held(model: &Model, start: &Start, now: Now) -> Verdict {
+    let tenure = model.shards[start.shard].tenure.as_ref();
+    let held = tenure.map(|tenure| (tenure.fence, tenure.may_start(now.mono)));
+    if held == Some((start.fence, true)) {
         return Ok(());
     }
     violated(

@@ -45,6 +45,7 @@ impl Stage {
                     Ok((fence, checkpoint)) => Input::LeaseGranted {
                         op,
                         fence,
+                        until: None,
                         checkpoint,
                     },
                     Err(fault) => Input::Failed { op, fault },

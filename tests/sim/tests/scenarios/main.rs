@@ -9,4 +9,5 @@ mod groups;
 mod operations;
 mod outside;
 mod queues;
+mod sharing;
 mod windows;

@@ -20,7 +20,8 @@ from penstock.wording import counted
 # The options of run that nothing is checked by, as they are when they are not given.
 _OF_RUN: Final = {
     "drain_timeout": None, "api": None, "api_defaults": "today", "source_aliases": (),
-    "api_token": None, "api_keys": False, "allowed_hosts": (),
+    "api_token": None, "api_keys": False, "api_tls_cert": None, "api_tls_key": None,
+    "allowed_hosts": (),
 }  # fmt: skip
 
 

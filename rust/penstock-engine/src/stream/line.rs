@@ -76,6 +76,8 @@ impl Line {
         if let Some(member) = self.crew.get_mut(&slot) {
             member.held += 1;
             self.homes.insert(spot, (slot, moved));
+            // A lane that was made anew may still stand in line as the one it was before.
+            self.homeless.retain(|waiting| waiting.spot != spot);
         }
     }
 
@@ -156,9 +158,13 @@ impl Line {
             };
             member.held -= 1;
             // A due one waits on, and may go to anyone.
-            if let Some(at) = member.line.iter().position(|waiting| waiting.spot == spot)
-                && let Some(waiting) = member.line.remove(at)
-            {
+            let due = member
+                .line
+                .iter()
+                .find(|waiting| waiting.spot == spot)
+                .copied();
+            member.line.retain(|waiting| waiting.spot != spot);
+            if let Some(waiting) = due {
                 let place = self
                     .homeless
                     .partition_point(|other| other.since < waiting.since);
@@ -287,6 +293,18 @@ mod tests {
         line.push((0, 1));
         line.push((0, 0));
         assert_eq!(run(&mut line, 0), [1, 0]);
+    }
+
+    #[test]
+    fn a_lane_that_was_made_anew_while_it_was_due_is_nobody_elses_afterwards() {
+        let mut line = line_of(1, &[0, 1]);
+        line.forget(0);
+        line.push((0, 0));
+        assert_eq!(line.take(SlotId(0)), Some((0, 0)));
+        line.settle((0, 0), SlotId(0));
+        line.push((0, 0));
+        assert_eq!(run(&mut line, 1), [] as [u8; 0]);
+        assert_eq!(run(&mut line, 0), [0]);
     }
 
     #[test]

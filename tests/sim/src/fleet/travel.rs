@@ -107,6 +107,10 @@ impl FleetWorld {
                 oracles::fences_grow(truth, row)?;
                 // What another program gives up, it has not saved.
                 let ours = |holder: &Owner| self.members.iter().any(|m| m.owner == *holder);
+                // A take that arrives after its sender has died begins the others' wait anew.
+                if !self.members.iter().any(|m| m.owner == *owner && m.alive) {
+                    truth.unheld_since = None;
+                }
                 let last = truth.taken.as_ref();
                 let planned = before.owner.is_none() && last.is_some_and(|(it, _)| ours(it));
                 truth.given_up = planned.then_some(truth.fence);

@@ -90,6 +90,8 @@ pub struct FleetWorld {
     calm_since: Option<Mono>,
     watched: Mono,
     agenda: BTreeMap<(Mono, u64), Event>,
+    /// Where in the agenda stands what a process is told only when it goes on.
+    told_later: Vec<(Mono, u64)>,
     ties: u64,
     turns: u32,
     trace: Option<Vec<String>>,
@@ -112,6 +114,7 @@ impl FleetWorld {
             calm_since: None,
             watched: Mono(0),
             agenda: BTreeMap::new(),
+            told_later: Vec::new(),
             ties: 0,
             turns: 0,
             trace: tracing.then(Vec::new),
@@ -141,6 +144,12 @@ impl FleetWorld {
         for member in &mut self.members {
             member.paused_until = member.paused_until.min(self.now);
             member.cut_until = self.now;
+        }
+        // Whoever goes on now hears now of what it has missed.
+        for place in std::mem::take(&mut self.told_later) {
+            if let Some(event) = self.agenda.remove(&place) {
+                self.at(self.now, event);
+            }
         }
         self.calm_since = Some(self.now);
     }
@@ -275,6 +284,7 @@ impl FleetWorld {
             if member.paused_until > self.now {
                 let later = member.paused_until;
                 self.at(later, event);
+                self.told_later.push((later, self.ties));
                 return Ok(());
             }
         }

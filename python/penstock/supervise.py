@@ -80,9 +80,11 @@ class Supervisor:
             try:
                 self._engine.start(self._observer.plan)
                 reason = self._watch()
+                # Whoever reads of the first signal and sends a second one is to be heard.
+                heard = len(self._signals)
                 self._observer.draining(reason)
                 log.info("draining: %s", reason)
-                return self._drain()
+                return self._drain(heard)
             finally:
                 self._engine.close()
 
@@ -98,7 +100,7 @@ class Supervisor:
                 return "everything is read and settled"
             time.sleep(_LOOK_SECONDS)
 
-    def _drain(self) -> Report:
+    def _drain(self, heard: int) -> Report:
         result: list[Report | BaseException] = []
 
         def drain() -> None:
@@ -107,7 +109,6 @@ class Supervisor:
             except BaseException as error:  # noqa: BLE001 -- raised again below
                 result.append(error)
 
-        heard = len(self._signals)
         thread = threading.Thread(target=drain, name="penstock-drain")
         thread.start()
         while thread.is_alive():
